@@ -1,0 +1,391 @@
+"""
+Records on disk: written whole or not at all, read with doubt, and the lock that dies with its holder.
+
+Everything haymaker remembers goes through here. It refuses to know what a record means: whose it is, what its
+fields are called (but for `schema_version`) and what follows from one that cannot be read.
+
+Stdlib only, and cheap to import: the shortest command pays for this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from agent_haymaker.errors import DoubtError, LockedError, PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA_VERSION = 1
+"""The newest version of a record that this release writes, and so can read."""
+
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""A file above this is not a record of ours; reading it could exhaust the memory."""
+
+DRAFT_SUFFIX = ".draft"
+
+_FIXES = {
+    errno.ENOSPC: "free some space on that disk, then run the command again",
+    errno.EDQUOT: "free some of your quota on that disk, then run the command again",
+    errno.EACCES: "give this user write permission there, or set HAYMAKER_HOME to a folder of its own",
+    errno.EPERM: "give this user write permission there, or set HAYMAKER_HOME to a folder of its own",
+    errno.EROFS: "the filesystem is read-only: set HAYMAKER_HOME to a folder on a writable one",
+    errno.ENOENT: "the folder is gone: make it again, or set HAYMAKER_HOME to the right one",
+    errno.ENOTDIR: "something on that path is a file: move it away, or set HAYMAKER_HOME elsewhere",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EMFILE: "this process has too many open files: raise `ulimit -n`",
+    errno.ENFILE: "the host has too many open files: close some programs",
+    errno.EIO: "the disk reports an error: check the host's logs before going on",
+}
+_NO_FLOCK = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+
+
+def platform_error(error: OSError, doing: str, path: Path | str) -> PlatformError:
+    """Give the error that tells a person what the host refused; `doing` completes "could not ..."."""
+    return PlatformError(
+        f"could not {doing}: {error.strerror or error}",
+        where=str(path),
+        fix=_FIXES.get(error.errno or 0, "check the path and its disk, then run the command again"),
+    )
+
+
+# ---- where everything lives -------------------------------------------------------------------------------
+
+
+def home() -> Path:
+    """
+    Give HAYMAKER_HOME (default `~/.haymaker`), absolute. It may not exist yet.
+
+    Raises:
+        PlatformError: `~` stands for no folder, or the relative path's starting folder is gone.
+    """
+    given = os.environ.get("HAYMAKER_HOME") or "~/.haymaker"
+    fix = "set HAYMAKER_HOME to an absolute path"
+    expanded = os.path.expanduser(given)  # Path.expanduser hides an unknown user in a RuntimeError
+    if expanded.startswith("~"):
+        raise PlatformError(f"no home folder is known for {given!r}", where="HAYMAKER_HOME", fix=fix)
+    try:
+        return Path(os.path.abspath(expanded))  # resolve() would follow links and touch the disk
+    except FileNotFoundError as error:
+        raise PlatformError("the current folder no longer exists", where="HAYMAKER_HOME", fix=fix) from error
+
+
+def ensure_home(path: Path) -> Path:
+    """
+    Make the folder `path` and its missing parents, for this user alone (0700), and return it.
+
+    One that exists is tightened to 0700 where it is plainly haymaker's own (empty, or holding `state` or
+    `install`); any other keeps its mode, since it may be a folder that others rely on.
+
+    Raises:
+        PlatformError: it cannot be made, is not a folder, or anybody on this host could write in it.
+    """
+    try:
+        _make_folders(path)
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and _is_haymakers_own(path):
+            path.chmod(0o700)
+        elif found.st_mode & 0o002:
+            raise PlatformError(
+                "anybody on this host can write in this folder",
+                where=str(path),
+                fix="set HAYMAKER_HOME to a folder of its own (mode 0700)",
+            )
+    except OSError as error:
+        raise platform_error(error, "make the folder", path) from error
+    return path
+
+
+def _make_folders(path: Path) -> None:
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_haymakers_own(path: Path) -> bool:
+    names = os.listdir(path)  # one call, names only
+    return not names or "state" in names or "install" in names
+
+
+# ---- writing ----------------------------------------------------------------------------------------------
+
+
+def write_record(path: Path, record: Mapping[str, Any] | str | bytes, *, durable: bool = True) -> None:
+    """
+    Put `record` at `path`, so that whoever reads sees the old content or the new one, never a part.
+
+    A mapping is written as one line of JSON, text as UTF-8. The folder must exist. With `durable` the content
+    and its name are on the disk when this returns; without, a power cut may give the old record back.
+
+    Raises:
+        PlatformError: the host refused; `path` is as it was, and the draft is gone.
+        TypeError, ValueError: the mapping cannot be said in JSON (NaN included).
+    """
+    content = _encode(record)
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{DRAFT_SUFFIX}")
+    made = False
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        made = True
+        try:
+            _write_all(fd, content)
+            if durable:
+                _sync(fd)
+        finally:
+            os.close(fd)
+        os.replace(draft, path)  # the same call, without building a Path
+        made = False
+        if durable:
+            sync_dir(path.parent)
+    except OSError as error:
+        raise platform_error(error, "write the record", path) from error
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)  # as above
+
+
+def _encode(record: Mapping[str, Any] | str | bytes) -> bytes:
+    if isinstance(record, bytes):
+        return record
+    if isinstance(record, str):
+        return record.encode()
+    return (json.dumps(dict(record), allow_nan=False) + "\n").encode()
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync(fd: int) -> None:
+    if sys.platform == "darwin":  # plain fsync there leaves the content in the drive's own cache
+        import fcntl  # only that platform pays
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(fd)
+
+
+def sync_dir(path: Path) -> None:
+    """
+    Make the names in the folder `path` (new, renamed, removed ones) survive a power cut.
+
+    A filesystem that cannot sync a folder does it by itself; that is no error.
+
+    Raises:
+        PlatformError: the folder cannot be opened, or its disk reports an error.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise platform_error(error, "sync the folder", path) from error
+
+
+def sweep_drafts(folder: Path, *, older_than_seconds: float = 600) -> int:
+    """Remove the drafts that killed writers left in `folder`, and return how many there were."""
+    removed = 0
+    limit = time.time() - older_than_seconds
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(DRAFT_SUFFIX):
+                with contextlib.suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime < limit:
+                        os.unlink(entry.path)  # a string is at hand
+                        removed += 1
+    return removed
+
+
+# ---- reading ----------------------------------------------------------------------------------------------
+
+
+def read_record(path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """
+    Give the JSON object at `path`. It never writes; a file that cannot be read is kept as it is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DoubtError: there is one, and it cannot be opened, is no JSON object, or its `schema_version` is
+            above `newest`: nothing may be done on its account.
+    """
+    try:
+        content = _read_regular_file(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _doubt(path, f"the record cannot be read: {error.strerror or error}") from error
+    try:
+        record = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _doubt(
+            path, "the record is not valid JSON" if content.strip() else "the record is empty"
+        ) from error
+    if not isinstance(record, dict):
+        raise _doubt(path, "the record is not a JSON object")
+    version = record.get("schema_version", 0)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+        raise _doubt(path, "the record's schema_version is not a number")
+    if version > newest:
+        raise DoubtError(
+            f"the record has schema_version {version}; this haymaker reads up to {newest}",
+            where=str(path),
+            fix="use the newer haymaker that wrote it",
+        )
+    return record
+
+
+def _read_regular_file(path: Path) -> bytes:
+    # Without O_NONBLOCK a named pipe in its place would hang every command.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if found.st_size > MAX_RECORD_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {MAX_RECORD_BYTES} bytes")
+        chunks = []
+        while chunk := os.read(fd, max(found.st_size + 1, 4096)):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(fd)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _doubt(path: Path, what: str) -> DoubtError:
+    return DoubtError(
+        what,
+        where=str(path),
+        fix="repair the file or move it away; until then nothing is done on its account",
+    )
+
+
+# ---- the lock ---------------------------------------------------------------------------------------------
+
+
+class FileLock:
+    """
+    An OS lock on the file `path`: one holder on this host, and it ends with the holder's process.
+
+    The holder writes its pid, its command and the time into the file, for whoever has to wait. The file stays
+    when the lock is released, since removing it would let two processes hold "the same" lock. `command`
+    defaults to the program's name and its subcommand; further arguments may hold secrets and are left out.
+    """
+
+    def __init__(self, path: Path, *, timeout_seconds: float = 0, command: str | None = None) -> None:
+        self.path = path
+        self._timeout_seconds = timeout_seconds
+        self._command = command
+        self._fd: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """True where this object holds the lock."""
+        return self._fd is not None
+
+    def acquire(self, timeout_seconds: float = 0) -> None:
+        """
+        Take the lock, waiting up to `timeout_seconds` for its holder.
+
+        Raises:
+            LockedError: somebody else has it still; names the holder.
+            PlatformError: the file cannot be opened, or its filesystem has no such locks.
+        """
+        import fcntl  # looks take no lock
+
+        if self._fd is not None:
+            raise RuntimeError("this FileLock is held already")
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise platform_error(error, "open the lock", self.path) from error
+        try:
+            pause = 0.002
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise self._locked(fd) from None
+                    time.sleep(min(pause, left))
+                    pause = min(pause * 2, 0.05)
+            # The name is for people: a full disk must not stop what the lock protects, such as a cleanup.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, json.dumps(self._holder()).encode(), 0)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in _NO_FLOCK:
+                raise PlatformError(
+                    "this filesystem has no flock, so two haymakers could not be kept apart",
+                    where=str(self.path),
+                    fix="set HAYMAKER_HOME to a folder on a local disk",
+                ) from error
+            raise platform_error(error, "take the lock", self.path) from error
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back. Nothing happens where it is not held."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        self.acquire(self._timeout_seconds)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def _holder(self) -> dict[str, object]:
+        return {
+            "pid": os.getpid(),
+            "command": self._command or _own_command(),
+            "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    def _locked(self, fd: int) -> LockedError:
+        who = "another process"
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            holder = json.loads(os.pread(fd, 4096, 0))
+            who = f"`{holder['command']}` (pid {int(holder['pid'])}) since {holder['since']}"
+        return LockedError(
+            f"the lock is held by {who}", where=str(self.path), fix="wait until it has ended, or stop it"
+        )
+
+
+def _own_command() -> str:
+    program = os.path.basename(sys.argv[0]) if sys.argv else "python"  # argv[0] may be ""
+    subcommand = sys.argv[1] if len(sys.argv) > 1 else ""
+    return f"{program} {subcommand}" if subcommand.isalpha() and len(subcommand) < 20 else program or "python"
