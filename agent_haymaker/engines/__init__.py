@@ -1,0 +1,197 @@
+"""
+The port behind which an agent's process lives.
+
+haymaker owns desired state, keys and attempts; an engine owns liveness alone. Nothing here names a pid or a
+path, since an engine may be another machine: a run is known by its key, and by a handle that only its engine
+can read. The key is never reused, so `submit` is idempotent: the same key twice is one run.
+
+What an engine cannot reach is UNREACHABLE, never gone. Only an ended run (`RunState.is_ended`) permits a successor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+
+class RunState(StrEnum):
+    """What an engine can say of a run."""
+
+    PENDING = "pending"  # accepted, its process not there yet
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"  # ended with exit code 0
+    FAILED = "failed"  # ended with another exit code, by a signal or by its timeout
+    STOPPED = "stopped"  # ended because it was asked to
+    LOST = "lost"  # its process is gone and nobody saw how it ended
+    UNREACHABLE = "unreachable"  # the engine cannot say; it may be alive
+
+    @property
+    def is_live(self) -> bool:
+        """True where a process may exist, so that a successor could make two."""
+        return self in _LIVE
+
+    @property
+    def is_ended(self) -> bool:
+        return not self.is_live
+
+
+_LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.STOPPING, RunState.UNREACHABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a run ended. Exactly one of `code` and `signal` is set, or neither when nobody saw it."""
+
+    code: int | None = None
+    signal: int | None = None
+    reason: str = "exited"  # exited, signaled, timeout, stopped, lost
+    ended_at: float | None = None  # seconds since the epoch
+
+    def __str__(self) -> str:
+        if self.reason == "timeout":
+            return "stopped at its timeout"
+        if self.code is not None:
+            return f"exit code {self.code}"
+        if self.signal is not None:
+            from signal import Signals  # noqa: PLC0415 - enum tables cost import time
+
+            try:
+                return f"signal {Signals(self.signal).name}"
+            except ValueError:
+                return f"signal {self.signal}"
+        return "exit unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything an engine needs to start a run, free of this machine's paths where it can be.
+
+    `workspace` names the directory that the run works in (the deployment id); the engine decides where that
+    is and keeps it between runs of the same name until `forget(..., workspace=True)`. `files` are written
+    there before the start (relative paths, bytes). `log` is a path in the workspace, or "" for a log outside
+    it. Times are in seconds, memory in bytes. `env` is the whole environment except what the engine stamps:
+    HAYMAKER_RUN_ID (the key), HAYMAKER_WORKSPACE.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    workspace: str
+    owner: str  # who may see it in `list`: the fleet's name
+    log: str = "agent.log"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    timeout_seconds: float | None = None
+    grace_seconds: float = 30.0
+    memory_bytes: int | None = None
+    cpu_seconds: int | None = None
+    open_files: int | None = None
+
+    def __repr__(self) -> str:  # env may hold secrets
+        return f"RunSpec(argv={self.argv!r}, workspace={self.workspace!r}, env={sorted(self.env)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """One run, as its engine knows it. `token` is the engine's own JSON; nobody else reads it."""
+
+    engine: str
+    key: str
+    token: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {"engine": self.engine, "key": self.key, "token": dict(self.token)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, object]) -> Handle:
+        token = record.get("token") or {}
+        if not isinstance(token, dict):
+            raise ValueError("token must be an object")
+        return cls(str(record["engine"]), str(record["key"]), token)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the engine saw of one run just now."""
+
+    handle: Handle
+    state: RunState
+    exit: Exit | None = None
+    started_at: float | None = None  # seconds since the epoch
+    detail: str = ""  # one line for a person, e.g. why it is UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this engine can do; what it cannot, the plan says."""
+
+    limits: frozenset[str] = frozenset()  # of memory, cpuTime, openFiles
+    exit_records: bool = True
+    timeouts: bool = True
+
+
+class Engine(Protocol):
+    """Looks (`find`, `observe`, `list`) never write. Effects (`submit`, `stop`, `forget`) are idempotent."""
+
+    name: str
+
+    def capabilities(self) -> Capabilities: ...
+
+    async def submit(self, spec: RunSpec, key: str) -> Observation:
+        """
+        Start the run, or give the one that already has this key.
+
+        Raises:
+            WorkloadError: the program cannot be started (not found, not executable).
+            PlatformError: the host refuses (no space, no permission, no processes left).
+            TryAgain: the engine did not answer; `find(key)` will tell what became of it.
+        """
+        ...
+
+    def find(self, key: str) -> Observation | None:
+        """Tell what became of a key, or None when nothing ever started under it. Slow and thorough."""
+        ...
+
+    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
+        """Look at many runs at once, in the order given. Fast: this is most of a pass that changes nothing."""
+        ...
+
+    def list(self, owner: str | None = None) -> Iterable[Observation]:
+        """Give every run the engine still knows of, ended or not, until it is forgotten."""
+        ...
+
+    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+        """
+        End the whole process tree: SIGTERM, the grace, SIGKILL, then a look that nothing of it is left.
+
+        Returns an ended observation; a run that had ended before keeps the exit it had.
+
+        Raises:
+            PlatformError: something of the tree could not be ended; says what is left.
+        """
+        ...
+
+    async def wait(self, handle: Handle) -> Observation:
+        """Return when the run has ended. Cancel to stop waiting; the run goes on."""
+        ...
+
+    async def forget(self, handle: Handle, *, workspace: bool = False) -> None:
+        """Drop the run's record, and with `workspace` the workspace too. A live run is refused (PlatformError)."""
+        ...
+
+    def open_file(self, handle: Handle, path: str) -> BinaryIO:
+        """
+        Open a file of the run's workspace for reading.
+
+        Raises:
+            FileNotFoundError, PermissionError: as open() does; also PermissionError when `path`, symlinks
+                resolved, leaves the workspace.
+        """
+        ...
+
+    def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Give the log's bytes from `offset` (negative: from the end), and with `follow` what comes, until the run ends."""
+        ...

@@ -1,0 +1,262 @@
+"""
+The words that a pass speaks in: what is desired, what is observed, the finding, the plan, the outcomes.
+
+Pure data. It refuses to know where any of it came from: no files, no clock, no processes. Times are seconds
+since the epoch (float), durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a manifest stands: a path relative to the folder given to `-f`, and the line of its document."""
+
+    file: str
+    line: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    name: str
+    condition: str = "Started"  # Started, Completed, GoalMet
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    duration: float = 10.0
+    factor: float = 2.0
+    max_duration: float = 300.0
+
+    def delay(self, failures: int) -> float:
+        """
+        Return how long to leave a deployment alone after its `failures`-th consecutive failure.
+
+        Raises:
+            ValueError: `failures` is below 1.
+
+        Source: capped exponential backoff; what counts as consecutive, docs/decisions/0005-restart-backoff.md.
+        """
+        if failures < 1:
+            raise ValueError("failures start at 1")
+        try:
+            return min(self.duration * self.factor ** (failures - 1), self.max_duration)
+        except OverflowError:
+            return self.max_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """
+    How to start this deployment, fully resolved: what the loader found out about its workload.
+
+    `files` maps a path in the workspace to the absolute path it is copied from (the goal is `prompt.md`), and
+    `file_digests` holds the sha256 that each had when its digest was taken: a start that finds another content
+    is refused. `config` has its defaults filled in; file values point into the workspace.
+    """
+
+    argv: tuple[str, ...] = ()
+    path_prefix: str = ""  # a directory looked up before PATH (the environment that an installed workload lives in)
+    workload_dir: str = ""  # where workload.yaml stands, absolute
+    source_dir: str = ""  # where the manifest stands, absolute; the agent sees it as HAYMAKER_SOURCE_DIR
+    config: Json = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    file_digests: dict[str, str] = field(default_factory=dict)
+    inline_files: dict[str, str] = field(default_factory=dict)  # workspace path -> text (goal.inline)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One deployment that a manifest declares: defaults filled in, checked, with its digest."""
+
+    name: str
+    workload: str
+    digest: str  # "1:<sha256>": version of the digest, then the digest of everything whose change needs a new run
+    source: Source
+    spec: Json  # the normalised spec: every default written out, durations in seconds, camelCase keys
+    recipe: Recipe
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False  # desiredState: stopped
+    suspend: bool = False
+    service: bool = False  # run.mode: service
+    restart_policy: str = "Never"  # Never, OnFailure, Always
+    backoff_limit: int = 3
+    backoff: Backoff = Backoff()
+    timeout: float | None = None
+    grace: float = 30.0
+    side_effects: str = "external"  # none, external
+    strategy: str = "Recreate"  # Recreate, OnCompletion, Manual
+    has_checks: bool = False
+    depends_on: tuple[Dependency, ...] = ()
+    deletion_policy: str = "Delete"  # Delete, Retain, Orphan
+    protect: bool = False
+    renamed_from: tuple[str, ...] = ()
+    settings: str = ""  # digest of what applies in place: see digest.in_place_digest
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPolicy:
+    """The fleet's own settings; the defaults are the safe ones."""
+
+    name: str = "default"
+    interval: float = 60.0
+    prune: bool = False
+    self_heal: bool = True
+    allow_empty: bool = False
+    max_deletions: str = "20%"  # "N%" (rounded down, at least 1) or "N"
+    max_running: int | None = None
+    max_starts_per_pass: int | None = None
+
+
+class RunPhase(StrEnum):
+    """Where the latest run of a deployment stands, as a look just now found it."""
+
+    NONE = "none"  # no run yet in this record
+    RUNNING = "running"
+    ENDED = "ended"  # by itself: exit code, signal or timeout
+    STOPPED = "stopped"  # because it was asked to
+    LOST = "lost"  # gone, and nobody saw how it ended
+    UNREACHABLE = "unreachable"  # its engine cannot say
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of one deployment: its inventory entry held against what the engine sees just now."""
+
+    name: str
+    deployment_id: str
+    fleet: str
+    digest: str
+    generation: int
+    phase: RunPhase = RunPhase.NONE
+    doubt: str = ""  # why nothing may be done on its account; "" when there is no doubt
+    attempt: int = 0  # the latest run's, counted within the generation from 1
+    failures: int = 0  # consecutive failed runs, the latest included once it is recorded
+    exit_code: int | None = None
+    exit_text: str = ""  # "exit code 1", "signal SIGKILL", for a person
+    start_failed: bool = False  # the latest attempt never became a process
+    started_at: float | None = None
+    ended_at: float | None = None
+    recorded: bool = False  # the end of the latest run is on disk, its checks included
+    succeeded: bool = False  # ended with exit code 0
+    goal_met: bool | None = None  # the checks' verdict; None: no checks, or not run
+    spec: Json = field(default_factory=dict)  # as applied
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    source: str = ""  # file:line that declared it last
+    stopped: bool = False  # desiredState as applied
+    suspended: bool = False
+    settings: str = ""  # digest of what applies in place: see digest.in_place_digest
+    deletion_policy: str = "Delete"
+    protect: bool = False
+    service: bool = False
+
+
+class Verdict(StrEnum):
+    """The situation of one deployment. `classify` names the first that fits; its order is the policy."""
+
+    UNKNOWN = "Unknown"
+    CONFLICTED = "OwnershipConflict"
+    INVALID = "InvalidManifest"
+    PROTECTED = "Protected"
+    ORPHANED = "Orphaned"
+    SUSPENDED = "Suspended"
+    MISSING = "Missing"
+    DRIFTED = "Drifted"
+    HELD = "Held"  # a policy (Manual, selfHeal: false) keeps it as it is
+    WAITING_FOR_END = "WaitingForEnd"
+    UNRECORDED = "Unrecorded"
+    UNWANTED = "Unwanted"  # runs although desiredState is stopped
+    IDLE = "Idle"  # stopped as declared
+    HALTED = "Halted"  # stopped, although desiredState is running
+    IN_DOUBT = "InDoubt"
+    FAILED = "Failed"
+    BACKING_OFF = "BackOff"
+    GIVEN_UP = "GivenUp"
+    COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict
+    OUTDATED = "Outdated"  # only what applies in place differs
+    SETTLED = "Settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    verdict: Verdict
+    reason: str
+    wait: float | None = None  # seconds until this is worth looking at again by itself
+
+
+class Verb(StrEnum):
+    """What can be done to one deployment. A restart is a stop and a start, never one verb that hides two."""
+
+    CREATE = "create"  # a new deployment, started unless desiredState is stopped
+    START = "start"
+    STOP = "stop"
+    UPDATE = "update"  # in place: labels, protection, policies; no process is touched
+    RENAME = "rename"
+    RECORD = "record"  # the run ended: run its checks, write its end down
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step of a plan. `number` counts from 1; `after` are the numbers that must succeed first."""
+
+    number: int
+    verb: Verb
+    name: str
+    cause: str
+    after: tuple[int, ...] = ()
+    replaces: bool = False  # a stop or start that is half of a replacement
+    starts: bool = False  # a CREATE or START after which a new run exists
+    needs_consent: bool = False
+    old_name: str = ""  # of a RENAME
+    changes: tuple[str, ...] = ()  # field by field, "config.workers 10 → 25"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """A deployment that this plan does not touch, and why. `blocked` ones want a person's attention."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    fleet: str
+    actions: tuple[Action, ...]
+    left: tuple[LeftAlone, ...]
+    recheck_in: float | None = None
+    notes: tuple[str, ...] = ()  # one line each, for a person: removals suspended, a delete and create with equal specs
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.actions
+
+
+class OutcomeStatus(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    TIMED_OUT = "timed out"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    action: Action
+    status: OutcomeStatus
+    message: str = ""  # past tense: "deployed mailer"
+    fix: str = ""
+    seconds: float = 0.0
