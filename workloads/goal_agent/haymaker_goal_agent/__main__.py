@@ -1,0 +1,102 @@
+"""
+`python -m haymaker_goal_agent run`: make the agent's files in the workspace, then become the agent.
+
+The generator's memory is given back by the exec: `main.py` keeps the pid and loads only what running takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from agent_haymaker.errors import HaymakerError, ManifestError, PlatformError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_USAGE = "usage: python -m haymaker_goal_agent run"
+
+
+def main(arguments: list[str]) -> int:
+    if arguments != ["run"]:
+        print(_USAGE, file=sys.stderr)
+        return 2
+    try:
+        generate(Path.cwd())
+        _become_the_agent()
+    except HaymakerError as error:
+        from haymaker_goal_agent.automode import refuse
+
+        _forget_earlier_verdict()
+        return refuse(error)
+
+
+def generate(workspace: Path) -> Path:
+    """
+    Make the agent directory in place: all five stages, from prompt.md and the config that HAYMAKER_CONFIG names.
+
+    Raises:
+        ManifestError: the goal or the config is wrong.
+        PlatformError: the workspace cannot be written to.
+    """
+    from haymaker_goal_agent import (
+        AgentAssembler,
+        GoalAgentPackager,
+        ObjectivePlanner,
+        PromptAnalyzer,
+        SkillSynthesizer,
+    )
+
+    config = _config(Path(os.environ.get("HAYMAKER_CONFIG") or workspace / "config.json"))
+    sdk = config.get("sdk", "script")
+    goal = PromptAnalyzer().analyze(workspace / "prompt.md")
+    plan = ObjectivePlanner().generate_plan(goal)
+    source = os.environ.get("HAYMAKER_SOURCE_DIR")
+    skills = SkillSynthesizer([Path(source, "skills")] if source else ()).synthesize_with_sdk_tools(plan, sdk=str(sdk))
+    name = os.environ.get("HAYMAKER_DEPLOYMENT") or "goal-agent"
+    bundle = AgentAssembler().assemble(goal, plan, skills, name=name, sdk=str(sdk), config=config)
+    try:
+        return GoalAgentPackager(workspace).package(bundle)
+    except OSError as error:
+        raise PlatformError(
+            f"the agent's files cannot be written: {error.strerror}",
+            where=str(error.filename),
+            fix="make room and give this user write permission there",
+        ) from error
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Read config.json; an agent without one runs with the defaults."""
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"the config cannot be read: {error}", where=path.name, fix="make it JSON") from error
+    if not isinstance(record, dict):
+        raise ManifestError("the config is not a JSON object", where=f"{path.name}:1", fix='write {"sdk": "script"}')
+    timeout = record.get("check_timeout_seconds", 1)
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 1:
+        raise ManifestError(
+            f"check_timeout_seconds must be a whole number from 1, got {timeout!r}",
+            where="config.check_timeout_seconds",
+            fix="set it to the seconds that one check may take",
+        )
+    return record
+
+
+def _become_the_agent() -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-P", "main.py"])  # noqa: S606 - the same pid is the point
+
+
+def _forget_earlier_verdict() -> None:
+    """A refusal must not leave the verdict of a run before it standing."""
+    for name in ("result.json", "events.jsonl"):
+        Path(name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""
+Stage four: goal, plan, skills and tools become one bundle, complete or refused.
+
+It refuses to write anything: `packager` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_haymaker.errors import ManifestError
+from haymaker_goal_agent.commands import NO_STEPS_FIX
+from haymaker_goal_agent.library import SDK_TOOLS
+from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FEWEST_PHASES, MOST_PHASES = 3, 5
+
+
+class AgentAssembler:
+    """Puts an agent together."""
+
+    def assemble(
+        self,
+        goal: GoalDefinition,
+        plan: ExecutionPlan,
+        skill_set: SkillSet,
+        *,
+        name: str,
+        sdk: str = "script",
+        config: Mapping[str, object] | None = None,
+        where: str = "prompt.md",
+    ) -> GoalAgentBundle:
+        """
+        Give the finished bundle. `where` names the goal in errors.
+
+        Raises:
+            ManifestError: something is missing; says all of it at once.
+        """
+        missing = list(_missing(goal, plan, skill_set, name, sdk))
+        if missing:
+            raise ManifestError(
+                "; ".join(what for what, _ in missing), where=where, fix="; ".join(fix for _, fix in missing)
+            )
+        return GoalAgentBundle(
+            name=name,
+            goal=goal,
+            plan=plan,
+            skills=skill_set.skills,
+            tools=skill_set.tools,
+            sdk=sdk,
+            config={**(config or {}), "goal_file": "prompt.md", "sdk": sdk},
+        )
+
+
+def _missing(
+    goal: GoalDefinition, plan: ExecutionPlan, skill_set: SkillSet, name: str, sdk: str
+) -> list[tuple[str, str]]:
+    """What stands between these parts and an agent, each with what to do about it."""
+    missing = []
+    if not name:
+        missing.append(("the agent has no name", "name it"))
+    if not goal.goal.strip():
+        missing.append(("the goal is empty", "say what to achieve under a heading `## Goal`"))
+    if sdk not in SDK_TOOLS:
+        missing.append((f"sdk `{sdk}` is not supported yet", f"use one of: {', '.join(SDK_TOOLS)}"))
+    if not FEWEST_PHASES <= len(plan.phases) <= MOST_PHASES:
+        missing.append((f"the plan has {len(plan.phases)} phases", f"plan {FEWEST_PHASES} to {MOST_PHASES}"))
+    if sdk == "script" and not any(phase.steps for phase in plan.phases):
+        missing.append(("the goal has no step that sdk `script` can run", NO_STEPS_FIX))
+    given = {skill.name for skill in skill_set.skills}
+    if lacking := [skill for skill in plan.required_skills if skill not in given]:
+        missing.append((f"skills are missing: {', '.join(lacking)}", "synthesize skills from this very plan"))
+    return missing

@@ -1,0 +1,148 @@
+"""
+The words of the generator: a goal as read, the plan for it, the skills and tools it takes, the finished bundle.
+
+Pure data, frozen. It refuses to know how any of it is found, and where it is written. Durations are seconds,
+lines count from 1 in the goal's own file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LANGUAGES = ("sh", "bash", "python")
+"""What a fenced block may be written in to be run."""
+
+DOMAINS = (
+    "data-processing",
+    "security-analysis",
+    "automation",
+    "testing",
+    "deployment",
+    "monitoring",
+    "integration",
+    "reporting",
+    "general",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One fenced block to run. `line` is the first line of its code; `group` is the heading or list item above it."""
+
+    language: str
+    code: str
+    line: int
+    title: str
+    group: str
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A machine check: the criterion holds if this program exits 0. `timeout` None means the agent's default."""
+
+    language: str
+    code: str
+    line: int
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One success criterion, verbatim. Without a check nothing can tell whether it is met."""
+
+    text: str
+    line: int
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GoalDefinition:
+    """
+    A goal as its author wrote it.
+
+    `constraints` and `success_criteria` are verbatim; `criteria` are the latter with their checks. `context` maps
+    the headings that are none of ours to their text. `notes` are remarks for the author: what was not understood
+    as they may have meant it.
+    """
+
+    goal: str
+    domain: str
+    constraints: tuple[str, ...] = ()
+    success_criteria: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    complexity: str = "simple"  # simple, moderate, complex
+    raw_prompt: str = ""
+    title: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPhase:
+    """A stretch of the plan. `dependencies` are names of phases before it; `steps` may be empty."""
+
+    name: str
+    description: str
+    required_capabilities: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    parallel_safe: bool = False
+    estimated_duration: float = 0.0
+    success_indicators: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPlan:
+    """Three to five phases, in order."""
+
+    goal: GoalDefinition
+    phases: tuple[PlanPhase, ...]
+    required_skills: tuple[str, ...] = ()
+    risk_factors: tuple[str, ...] = ()
+    total_estimated_duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SkillDefinition:
+    """A skill in the open SKILL.md format; `content` is the whole file, front matter included."""
+
+    name: str
+    description: str
+    content: str
+    source: str = "built-in"  # or the folder it came from
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SDKTool:
+    """Something the SDK can do on the agent's behalf."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkillSet:
+    """What a plan takes: skills for the agent to follow, tools for it to use."""
+
+    skills: tuple[SkillDefinition, ...] = ()
+    tools: tuple[SDKTool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GoalAgentBundle:
+    """Everything an agent directory is made of. Two equal bundles are packaged to the same bytes."""
+
+    name: str
+    goal: GoalDefinition
+    plan: ExecutionPlan
+    skills: tuple[SkillDefinition, ...]
+    tools: tuple[SDKTool, ...]
+    sdk: str
+    config: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,155 @@
+"""
+Stage five: a bundle becomes an agent directory: main.py, config.json, prompt.md, plan.json, skills/, README.md.
+
+The same bundle gives the same bytes: no time, no path and no host is written. It refuses to start anything.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.records import write_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from haymaker_goal_agent.models import Check, Criterion, GoalAgentBundle, PlanPhase, Step
+
+PLAN_VERSION = 1
+
+_MAIN = '''\
+"""{title}
+
+A goal agent, generated. It carries out plan.json with sdk `{sdk}`; run it in this folder: python main.py
+"""
+
+import sys
+
+try:
+    from haymaker_goal_agent.automode import main
+except ImportError as error:
+    sys.exit(f"this agent needs the package agent-haymaker, which this Python has not: {{error}}")
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
+
+
+class GoalAgentPackager:
+    """Writes agent directories. Files that an agent made beside its own are left alone."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self._output_dir = output_dir
+
+    def package(self, bundle: GoalAgentBundle) -> Path:
+        """
+        Write the agent's directory and give its path. Each file is whole or absent, and never half written.
+
+        Raises:
+            PlatformError: the disk refuses.
+        """
+        skills = self._output_dir / "skills"
+        if skills.is_symlink() or skills.is_file():
+            skills.unlink()
+        elif skills.exists():
+            shutil.rmtree(skills)  # a skill of the plan before must not linger
+        skills.mkdir(parents=True)
+        for path, content in sorted(files_of(bundle).items()):
+            target = self._output_dir / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_record(target, content, durable=False)
+        return self._output_dir
+
+
+def files_of(bundle: GoalAgentBundle) -> dict[str, bytes]:
+    """Give every file of the agent's directory by its path in it."""
+    title = _plain(bundle.goal.title)
+    files = {
+        "main.py": _MAIN.format(title=title, sdk=bundle.sdk),
+        "config.json": _json(dict(bundle.config)),
+        "prompt.md": bundle.goal.raw_prompt,
+        "plan.json": _json(plan_record(bundle)),
+        "README.md": _readme(bundle),
+    }
+    files |= {f"skills/{skill.name}/SKILL.md": skill.content for skill in bundle.skills}
+    return {path: text.encode() for path, text in files.items()}
+
+
+def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
+    """Give the plan as plan.json holds it: all that a running agent needs, in JSON's types."""
+    goal, plan = bundle.goal, bundle.plan
+    return {
+        "schema_version": PLAN_VERSION,
+        "agent": bundle.name,
+        "title": goal.title,
+        "goal": goal.goal,
+        "domain": goal.domain,
+        "complexity": goal.complexity,
+        "sdk": bundle.sdk,
+        "constraints": list(goal.constraints),
+        "criteria": [_criterion(criterion) for criterion in goal.criteria],
+        "notes": list(goal.notes),
+        "phases": [_phase(phase) for phase in plan.phases],
+        "required_skills": list(plan.required_skills),
+        "tools": [{"name": tool.name, "description": tool.description} for tool in bundle.tools],
+        "risk_factors": list(plan.risk_factors),
+        "estimated_seconds": plan.total_estimated_duration,
+    }
+
+
+def _phase(phase: PlanPhase) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "description": phase.description,
+        "required_capabilities": list(phase.required_capabilities),
+        "dependencies": list(phase.dependencies),
+        "parallel_safe": phase.parallel_safe,
+        "estimated_seconds": phase.estimated_duration,
+        "success_indicators": list(phase.success_indicators),
+        "steps": [{**_code(step), "title": step.title} for step in phase.steps],
+    }
+
+
+def _criterion(criterion: Criterion) -> dict[str, Any]:
+    check = _code(criterion.check) if criterion.check else None
+    return {"text": criterion.text, "line": criterion.line, "check": check}
+
+
+def _code(part: Step | Check) -> dict[str, Any]:
+    return {"language": part.language, "code": part.code, "line": part.line, "timeout_seconds": part.timeout}
+
+
+def _readme(bundle: GoalAgentBundle) -> str:
+    goal, plan = bundle.goal, bundle.plan
+    lines = [f"# {goal.title}", "", goal.goal, "", f"Domain {goal.domain}, {goal.complexity}, sdk `{bundle.sdk}`."]
+    lines += ["", "## Plan", ""]
+    lines += [f"{number}. **{phase.name}**: {phase.description}" for number, phase in enumerate(plan.phases, 1)]
+    if goal.criteria:
+        lines += ["", "## Success criteria", ""]
+        lines += [
+            f"- {' '.join(c.text.split())}{'' if c.check else ' (not checked: nothing tells a machine how)'}"
+            for c in goal.criteria
+        ]
+    if plan.risk_factors:
+        lines += ["", "## Risks", "", *(f"- {risk}" for risk in plan.risk_factors)]
+    lines += ["", "## Files", ""]
+    lines += [
+        "- `prompt.md`: the goal, as it was written",
+        "- `plan.json`: what will be run, in order",
+        "- `main.py`: runs the plan, verifies the success criteria, and ends with `Goal achieved` or why not",
+        "- `skills/`: advice for an SDK with a model behind it",
+        "- `events.jsonl`, `result.json`: what happened, and the verdict",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text that may stand in a docstring."""
+    return "".join(c for c in text if c.isprintable() and c not in '\\"{}')
