@@ -237,9 +237,7 @@ def read_record(path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
     try:
         record = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise _doubt(
-            path, "the record is not valid JSON" if content.strip() else "the record is empty"
-        ) from error
+        raise _doubt(path, "the record is not valid JSON" if content.strip() else "the record is empty") from error
     if not isinstance(record, dict):
         raise _doubt(path, "the record is not a JSON object")
     version = record.get("schema_version", 0)
