@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 RESTARTED_AT = "haymaker/restartedAt"
 
 
-def classify(
-    want: Desired | None, seen: Observed | None, *, fleet: str, now: float, self_heal: bool = True
-) -> Finding:
+def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: float, self_heal: bool = True) -> Finding:
     """Name the one situation this pair is in. At least one of the two is given."""
     # A record we cannot read may hide a live process: acting on a guess could run it twice.
     if seen is not None and seen.doubt:
@@ -84,7 +82,8 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         return Finding(Verdict.HALTED, "it is stopped and desiredState is running")
     if seen.phase is RunPhase.LOST and not want.service and want.side_effects == "external":
         return Finding(
-            Verdict.IN_DOUBT, "nobody saw how its run ended, and run.sideEffects is external: it may have had effects"
+            Verdict.IN_DOUBT,
+            "nobody saw how its run ended, and run.sideEffects is external: it may have had effects",
         )
     if not needs_another_run(want, seen):
         if seen.settings != want.settings or seen.suspended:
@@ -95,16 +94,19 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
     # A program that never started had no effect: it is tried for as long as it is declared.
     if seen.failures > want.backoff_limit and not seen.start_failed:
         return Finding(
-            Verdict.GIVEN_UP, f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}"
+            Verdict.GIVEN_UP,
+            f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}",
         )
     due = (seen.ended_at or 0.0) + (want.backoff.delay(seen.failures) if seen.failures else 0.0)
     if due > now:
-        return Finding(Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=due - now)
+        return Finding(
+            Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=due - now
+        )
     return Finding(Verdict.FAILED, f"its run ended ({seen.exit_text})")
 
 
 def needs_another_run(want: Desired, seen: Observed) -> bool:
-    """Tell whether the restart policy asks for a successor to the run that ended. Stopped runs are no matter of policy."""
+    """Tell whether the restart policy asks for a successor to the run that ended; a stopped run is no matter of it."""
     if seen.start_failed:
         return True
     if seen.phase is RunPhase.LOST:  # in doubt, and classify has let it through: it may run again

@@ -7,11 +7,40 @@ since the epoch (float), durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-Json = dict[str, Any]
+Json = Mapping[str, Any]
+
+
+class LazyJson(Mapping[str, Any]):
+    """A JSON object kept as its text until somebody looks inside: a pass that changes nothing never does."""
+
+    __slots__ = ("_value", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._value: dict[str, Any] | None = None
+
+    def _parsed(self) -> dict[str, Any]:
+        if self._value is None:
+            self._value = json.loads(self.text) if self.text else {}
+        return self._value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parsed()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def __repr__(self) -> str:
+        return f"LazyJson({self.text!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +130,40 @@ class Desired:
     deletion_policy: str = "Delete"  # Delete, Retain, Orphan
     protect: bool = False
     renamed_from: tuple[str, ...] = ()
-    settings: str = ""  # digest of what applies in place: see digest.in_place_digest
+    settings: str = ""  # digest of what applies in place, as the loader took it; "" where it was made by hand
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as JSON; `from_json` gives an equal Desired back."""
+        record = {name: getattr(self, name) for name in _PLAIN}
+        record["spec"] = dict(self.spec)
+        record["source"] = [self.source.file, self.source.line]
+        record["recipe"] = {name: getattr(self.recipe, name) for name in Recipe.__slots__}
+        record["recipe"]["config"] = dict(self.recipe.config)
+        record["backoff"] = asdict(self.backoff)
+        record["depends_on"] = [[d.name, d.condition] for d in self.depends_on]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Json) -> Desired:
+        """
+        Rebuild what `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not.
+        """
+        plain = {name: record[name] for name in _PLAIN}
+        recipe = record["recipe"]
+        return cls(
+            **{**plain, "renamed_from": tuple(record["renamed_from"])},
+            source=Source(*record["source"]),
+            spec=record["spec"],
+            recipe=Recipe(**{**recipe, "argv": tuple(recipe["argv"])}),
+            backoff=Backoff(**record["backoff"]),
+            depends_on=tuple(Dependency(*d) for d in record["depends_on"]),
+        )
+
+
+_PLAIN = tuple(n for n in Desired.__slots__ if n not in ("spec", "source", "recipe", "backoff", "depends_on"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +213,8 @@ class Observed:
     succeeded: bool = False  # ended with exit code 0
     goal_met: bool | None = None  # the checks' verdict; None: no checks, or not run
     spec: Json = field(default_factory=dict)  # as applied
-    labels: dict[str, str] = field(default_factory=dict)
-    annotations: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     source: str = ""  # file:line that declared it last
     stopped: bool = False  # desiredState as applied
     suspended: bool = False

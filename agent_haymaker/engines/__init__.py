@@ -182,6 +182,22 @@ class Engine(Protocol):
         """Drop the run's record, and with `workspace` the workspace too. A live run is refused (PlatformError)."""
         ...
 
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> list[str]:
+        """Copy the workspace's files that match the glob `patterns` aside under the run's key; gives their paths."""
+        ...
+
+    async def retire(self, handle: Handle, *, whole: bool) -> None:
+        """
+        Put an ended run's log aside under its key, and with `whole` everything else in its workspace.
+
+        From then on `logs` and `open_file` of this handle read what was put aside. Idempotent.
+        """
+        ...
+
+    async def trim(self, workspace: str, *, runs: int, age_seconds: float, size_bytes: int | None) -> int:
+        """Drop what was put aside of a workspace's runs beyond these bounds, oldest first; gives how many runs."""
+        ...
+
     def open_file(self, handle: Handle, path: str) -> BinaryIO:
         """
         Open a file of the run's workspace for reading.

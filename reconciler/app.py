@@ -1,0 +1,64 @@
+"""
+The wiring: where haymaker's home, its engine, its clock and its ids come from. Nothing else looks up a global.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path  # noqa: TC003 - the dataclass is built at run time
+from typing import TYPE_CHECKING
+
+from agent_haymaker.records import ensure_home, home, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent_haymaker.engines.local import LocalEngine
+
+
+def _random_id() -> str:
+    return os.urandom(4).hex()
+
+
+@dataclass
+class App:
+    """One process's view of one HAYMAKER_HOME."""
+
+    home: Path = field(default_factory=home)
+    now: Callable[[], float] = time.time
+    new_id: Callable[[], str] = _random_id
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @cached_property
+    def engine(self) -> LocalEngine:
+        from agent_haymaker.engines.local import LocalEngine  # looks that need no engine pay for none
+
+        return LocalEngine(self.home)
+
+    def prepare(self) -> None:
+        """
+        Make the home and its folders, for a command that writes.
+
+        Raises:
+            PlatformError: the disk refuses.
+        """
+        ensure_home(self.home)
+        for name in ("state", "agents", "fleets", "journal", "history", "runs", "locks"):
+            (self.home / name).mkdir(mode=0o700, exist_ok=True)
+
+    @cached_property
+    def install(self) -> str:
+        """The id of this install: part of every run's key, made once."""
+        path = self.home / "install"
+        try:
+            known = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            known = ""
+        if len(known) == 8 and known.isalnum():
+            return known
+        made = self.new_id()
+        write_record(path, f"{made}\n")
+        return made

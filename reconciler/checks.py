@@ -1,0 +1,107 @@
+"""
+Run success checks: outside the agent, without credentials, in its workspace.
+
+A command check is a run of its own on the same engine, so its time limit and the end of its whole process tree
+are those of any run. A check never decides by what the agent says of itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.engines import RunSpec, RunState
+from agent_haymaker.errors import HaymakerError
+from reconciler.checkspec import CHECK_GRACE_SECONDS, CHECK_SECONDS, check_handle
+from reconciler.launch import least_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent_haymaker.engines import Engine, Handle
+
+OUTPUT_BYTES = 2000
+MAX_JSON_BYTES = 64 * 1024 * 1024
+
+
+async def run_checks(
+    engine: Engine,
+    run: Handle,
+    checks: Sequence[Mapping[str, Any]],
+    environ: Mapping[str, str],
+    *,
+    workspace: str,
+    owner: str,
+) -> list[dict[str, Any]]:
+    """
+    Give each check's verdict: `name`, `passed`, and in `output` what it said or why it failed.
+
+    Checks run one after the other, in the order written: a later one may rely on an earlier one.
+    """
+    verdicts = []
+    for number, check in enumerate(checks):
+        if "file" in check:
+            problem = _file_problem(engine, run, check["file"])
+            verdict = {"name": check["name"], "passed": not problem, "output": problem}
+        else:
+            verdict = await _run_command(
+                engine, check_handle(run, number), check, environ, workspace=workspace, owner=owner
+            )
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _file_problem(engine: Engine, run: Handle, wanted: Mapping[str, Any]) -> str:
+    """Say what is wrong with the file, "" when nothing is."""
+    path = str(wanted["path"])
+    least = int(wanted.get("minBytes") or 0)
+    schema = wanted.get("jsonSchema")
+    try:
+        with engine.open_file(run, path) as file:
+            content = file.read(MAX_JSON_BYTES if schema is not None else least)
+    except FileNotFoundError:
+        return f"{path} does not exist"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}"
+    if len(content) < least:
+        return f"{path} has {len(content)} bytes, fewer than {least}"
+    return _schema_problem(path, content, schema) if schema is not None else ""
+
+
+def _schema_problem(path: str, content: bytes, schema: Any) -> str:
+    from jsonschema import Draft202012Validator  # 100 ms of imports for those who use it
+    from jsonschema.exceptions import best_match
+
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return f"{path} is not JSON: {error}"
+    worst = best_match(Draft202012Validator(schema).iter_errors(document))
+    return "" if worst is None else f"{path} at {worst.json_path}: {worst.message[:300]}"
+
+
+async def _run_command(
+    engine: Engine, handle: Handle, check: Mapping[str, Any], environ: Mapping[str, str], *, workspace: str, owner: str
+) -> dict[str, Any]:
+    limit = float(check.get("timeout") or CHECK_SECONDS)
+    spec = RunSpec(
+        argv=tuple(str(a) for a in check["command"]),
+        env=least_environment(environ),
+        workspace=workspace,
+        owner=owner,
+        log="",
+        timeout_seconds=limit,
+        grace_seconds=CHECK_GRACE_SECONDS,
+    )
+    try:
+        found = await engine.submit(spec, handle.key)
+        ended = await engine.wait(found.handle)
+    except HaymakerError as error:
+        return {"name": check["name"], "passed": False, "output": error.what}
+    output = b"".join([chunk async for chunk in engine.logs(ended.handle, -OUTPUT_BYTES)])
+    said = output.decode(errors="replace").strip()
+    if ended.exit is not None and ended.exit.reason == "timeout":
+        said = f"ended at its timeout of {limit:g} s\n{said}".strip()
+    elif ended.state is not RunState.SUCCEEDED:
+        said = f"{ended.exit or ended.detail}\n{said}".strip()
+    return {"name": check["name"], "passed": ended.state is RunState.SUCCEEDED, "output": said}

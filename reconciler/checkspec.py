@@ -1,0 +1,25 @@
+"""
+What is known of a check without running it: its time limit and the run it runs under.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.engines import Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHECK_SECONDS = 60.0
+CHECK_GRACE_SECONDS = 5.0
+
+
+def check_seconds(check: Mapping[str, Any]) -> float:
+    """Give how long a check may take, in seconds, its end included."""
+    return float(check.get("timeout") or CHECK_SECONDS) + 2 * CHECK_GRACE_SECONDS
+
+
+def check_handle(run: Handle, number: int) -> Handle:
+    """Give the handle of a run's check: a run of its own, under a key of its own."""
+    return Handle(run.engine, f"{run.key}.check-{number}")

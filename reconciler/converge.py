@@ -1,0 +1,216 @@
+"""
+One pass: load → observe → classify → plan → execute → report.
+
+`look` does the first four and touches nothing; `converge` does all of it under the lock. Both make their plan in
+the same place, so what `plan` shows is what `apply` does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.errors import DoubtError
+from agent_haymaker.records import FileLock
+from reconciler.inventory import Inventory, load_inventory
+from reconciler.load import load
+from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict
+from reconciler.observe import World, find_unowned, observe
+from reconciler.plan import Removals, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from reconciler.app import App
+    from reconciler.load import Loaded
+    from reconciler.model import FleetPolicy, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a pass is asked for. `prune` switches removal on; it cannot switch the fleet's own setting off."""
+
+    path: Path
+    prune: bool = False
+    strict: bool = False
+    only: tuple[str, ...] = ()
+    selector: str = ""
+    delete: bool = False  # `delete -f`: everything that this folder's fleet deployed goes
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: str(v) if name == "path" else v for name in self.__slots__ for v in (getattr(self, name),)}
+
+
+@dataclass(slots=True)
+class Pass:
+    """Everything one pass found, decided and did."""
+
+    request: Request
+    loaded: Loaded
+    inventory: Inventory
+    world: World
+    want: dict[str, Desired]
+    seen: dict[str, Observed]
+    plan: Plan
+    outcomes: list[Outcome] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # what a person should know that is no action
+    faults: list[str] = field(default_factory=list)  # what went wrong beside the actions
+    declined: bool = False  # consent was asked for and not given
+
+
+def look(app: App, request: Request, *, write_cache: bool = False) -> Pass:
+    """
+    Load, observe, classify and plan. Nothing is written (but the loader's cache, if allowed), nothing signalled.
+
+    Raises:
+        ManifestError: the folder cannot be used at all.
+        DoubtError: the fleet's inventory cannot be read, so nothing about it can be decided.
+    """
+    inventory = load_inventory(app.home)
+    world = observe(inventory, app.engine, app.home)
+    loaded = load(request.path, home=app.home, strict=request.strict, write_cache=write_cache)
+    return _decide(app, request, loaded, inventory, world)
+
+
+def converge(
+    app: App,
+    request: Request,
+    *,
+    consent: Callable[[Plan], bool],
+    on_plan: Callable[[Pass], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    check: Callable[[Pass], None] | None = None,
+    lock_seconds: float = 0.0,
+) -> Pass:
+    """
+    Do one pass under the lock. `check` may raise before anything is done (a saved plan that went stale).
+
+    Raises:
+        LockedError: another pass is under way.
+        ManifestError, DoubtError, PlatformError: nothing was done.
+    """
+    app.prepare()
+    with FileLock(app.home / "locks" / "pass.lock", timeout_seconds=lock_seconds):
+        done = look(app, request, write_cache=True)
+        if check is not None:
+            check(done)
+        if on_plan is not None:
+            on_plan(done)
+        if any(a.needs_consent for a in done.plan.actions) and not consent(done.plan):
+            done.plan, done.declined = _without_consent(done.plan), True
+        _execute(app, done, on_outcome)
+    return done
+
+
+def _decide(app: App, request: Request, loaded: Loaded, inventory: Inventory, world: World) -> Pass:
+    fleet = loaded.fleet.name
+    if fleet in inventory.doubts:
+        raise DoubtError(
+            f"the inventory of fleet {fleet} cannot be read ({inventory.doubts[fleet]})",
+            fix="restore it from a backup, or see `haymaker doctor`; until then nothing of this fleet is touched",
+        )
+    want, broken = _desired(request, loaded, world)
+    seen = dict(world.seen)
+    missing = [name for name in want if name not in seen]
+    for name, record in (find_unowned(app.home, inventory, missing) if missing else {}).items():
+        seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
+    plan = make_plan(
+        want,
+        seen,
+        policy=loaded.fleet,
+        now=app.now(),
+        removals=_removals(request, loaded, inventory),
+        broken=broken,
+        only=_selected(request, want, seen),
+    )
+    return Pass(request, loaded, inventory, world, want, seen, plan)
+
+
+def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, Desired], dict[str, str]]:
+    """Give what is wanted, and the names whose manifest is wrong and that have no last good spec."""
+    if request.delete:
+        return {}, {}
+    want, broken = dict(loaded.desired), {}
+    for name in loaded.broken_names:
+        entry = world.entries.get(name)
+        if entry is not None and entry.fleet == loaded.fleet.name and entry.desired:
+            # A wrong manifest keeps its last good spec in force.
+            want[name] = replace(Desired.from_json(json.loads(entry.desired)), name=name, settings=entry.settings)
+        else:
+            broken[name] = "its manifest is wrong, and no good one was ever applied"
+    return want, broken
+
+
+def _selected(request: Request, want: dict[str, Desired], seen: dict[str, Observed]) -> frozenset[str] | None:
+    """Give the names that `--only` and `-l` choose, or None for all."""
+    if not request.only and not request.selector:
+        return None
+    from reconciler.select import matches
+
+    chosen = set(request.only) | {n for n, o in seen.items() if o.deployment_id in request.only}
+    names = {*want, *seen}
+    if request.only:
+        names &= chosen
+    if request.selector:
+        labels = {n: (want[n].labels if n in want else seen[n].labels) for n in names}
+        names = {n for n in names if matches(request.selector, labels[n])}
+    return frozenset(names)
+
+
+def _removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removals:
+    if request.delete:
+        return Removals(refusal="", unlimited=True)
+    return Removals(refusal=_refusal(request, loaded, inventory, loaded.fleet))
+
+
+def _refusal(request: Request, loaded: Loaded, inventory: Inventory, fleet: FleetPolicy) -> str:
+    """Say why this pass removes nothing, "" when it may."""
+    known = inventory.fleets.get(fleet.name)
+    if not (request.prune or fleet.prune):
+        return "prune is off (pass --prune, or set the fleet's spec.sync.prune)"
+    if loaded.single_file:
+        return "a single file was applied, and what it leaves out may stand in another"
+    if not loaded.complete or any(p.severity == "error" for p in loaded.problems):
+        return "a manifest is wrong or cannot be read, and may be the one that declares it"
+    if not loaded.desired and not fleet.allow_empty:
+        return "the folder declares nothing, and the fleet's sync.allowEmpty is off"
+    if known is not None and known.root and known.root != loaded.root and not request.prune:
+        return f"fleet {fleet.name} was last applied from {known.root}; pass --prune if this folder replaces it"
+    return ""
+
+
+def _without_consent(plan: Plan) -> Plan:
+    kept = tuple(a for a in plan.actions if not a.needs_consent)
+    left = [
+        LeftAlone(a.name, Verdict.ORPHANED, f"{a.cause}; it was not confirmed (pass --yes)", blocked=True)
+        for a in plan.actions
+        if a.needs_consent and a.verb is Verb.DELETE
+    ]
+    return replace(plan, actions=kept, left=tuple(sorted((*plan.left, *left), key=lambda item: item.name)))
+
+
+def _execute(app: App, done: Pass, on_outcome: Callable[[Outcome], None] | None) -> None:
+    news = _fleet_news(done)
+    if done.plan.is_empty and not done.world.recovered and not news:
+        return
+    from reconciler.run import run_plan  # asyncio is for passes that do something
+
+    done.outcomes = run_plan(app, done, news, on_outcome)
+
+
+def _fleet_news(done: Pass) -> dict[str, Any]:
+    """Give the fleet's own facts where they changed since the last pass."""
+    loaded = done.loaded
+    known = done.inventory.fleets.get(loaded.fleet.name)
+    declared = 0 if done.request.delete else len(done.want)
+    if known is None and done.plan.is_empty:
+        return {}
+    if known is not None and not done.request.delete:
+        same = known.root == loaded.root and known.revision.get("digest") == loaded.digest
+        if same and known.declared == declared:
+            return {}
+    elif known is not None and done.plan.is_empty:
+        return {}
+    return {"root": loaded.root, "declared": declared, "digest": loaded.digest}

@@ -1,0 +1,372 @@
+"""
+What each verb does to the world: intent on disk, effect, record, result on disk. In that order, always.
+
+Whoever is killed in between leaves an intent without a result, and `observe` finds out what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.engines import Handle, RunState
+from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
+from reconciler.checkspec import check_handle, check_seconds
+from reconciler.classify import failures_after
+from reconciler.commit import GroupCommit
+from reconciler.inventory import Entry, Run, desired_text
+from reconciler.model import LazyJson, Verb
+from reconciler.observe import AppliedSpec
+from reconciler.records import append_history, iso, remove_state, status_of, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from agent_haymaker.engines import Engine, Observation
+    from reconciler.inventory import Inventory
+    from reconciler.journal import Journal
+    from reconciler.model import Action, Desired
+    from reconciler.observe import World
+
+HOST_SECONDS = 120.0  # the longest that the host itself may take over one effect
+
+
+@dataclass(slots=True)
+class Effects:
+    """The effects of one pass on one fleet. Everything it needs is handed in; `commit` is the git commit applied."""
+
+    home: Path
+    install: str
+    fleet: str
+    engine: Engine
+    inventory: Inventory
+    journal: Journal
+    want: Mapping[str, Desired]
+    world: World
+    now: Callable[[], float]
+    new_id: Callable[[], str]
+    environ: Mapping[str, str]
+    commit: str = ""
+    _current: dict[str, Entry] = field(init=False)
+    _group: GroupCommit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._current = dict(self.world.entries)
+        self._group = GroupCommit(self.journal)
+
+    def deadline(self, action: Action) -> float:
+        """Give the longest that an action may take, in seconds."""
+        want = self.want.get(action.name)
+        spec = want.spec if want is not None else self.world.seen[action.name].spec
+        grace = float(spec.get("run", {}).get("terminationGracePeriod", 30.0))
+        match action.verb:
+            case Verb.STOP | Verb.DELETE:
+                return grace + HOST_SECONDS
+            case Verb.RECORD:
+                return grace + HOST_SECONDS + sum(check_seconds(c) for c in _checks(want))
+            case _:
+                return HOST_SECONDS
+
+    async def perform(self, action: Action) -> str:
+        """
+        Do one action and say what was done, in the past tense.
+
+        Raises:
+            HaymakerError: it failed; what is on disk says how far it came.
+        """
+        match action.verb:
+            case Verb.CREATE:
+                return await self._create(action)
+            case Verb.START:
+                return await self._start(action)
+            case Verb.STOP:
+                return await self._stop(action)
+            case Verb.RECORD:
+                return await self._record(action)
+            case Verb.UPDATE:
+                return await self._update(action)
+            case Verb.RENAME:
+                return await self._rename(action)
+            case Verb.DELETE:
+                return await self._delete(action)
+
+    # ---- the verbs ----------------------------------------------------------------------------------------
+
+    async def _create(self, action: Action) -> str:
+        want = self.want[action.name]
+        entry = _declared(
+            Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, 1, want.digest, created_at=self.now()), want
+        )
+        if not action.starts:
+            entry = replace(entry, waits="" if want.stopped else action.cause.partition("; it waits: ")[2])
+            await self._intend(action, entry)
+            await self._conclude(await self._with_state(entry))
+            return f"declared {want.name}"
+        await self._run(action, entry, attempt=1)
+        return f"deployed {want.name}"
+
+    async def _start(self, action: Action) -> str:
+        want, entry = self.want[action.name], self._current[action.name]
+        same = entry.digest == want.digest
+        if entry.run is not None and entry.run.handle is not None:
+            # A task's new generation must not pass its checks on what the old one wrote.
+            whole = not same and not want.service
+            await self.engine.retire(Handle.from_json(entry.run.handle), whole=whole)
+        attempt = entry.run.attempt + 1 if same and entry.run is not None else 1
+        old = entry.run
+        if not same:
+            entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0)
+        await self._run(action, replace(_declared(entry, want), waits=""), attempt=attempt)
+        if old is not None and old.handle is not None:
+            await self.engine.forget(Handle.from_json(old.handle))
+        return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
+
+    async def _run(self, action: Action, entry: Entry, *, attempt: int) -> None:
+        from reconciler.launch import run_spec
+
+        want = self.want[action.name]
+        key = f"{self.install}.{entry.id}.{entry.generation}.{attempt}"
+        spec = run_spec(want, entry, self.environ)
+        entry = replace(entry, run=Run(key, attempt))
+        await self._intend(action, entry, key=key)
+        try:
+            found = await self.engine.submit(spec, key)
+        except WorkloadError as error:
+            await self._conclude_failed_start(entry, error)
+            raise
+        except PlatformError:
+            # Where it is certain that nothing began, say so; otherwise the intent stays open for the next pass.
+            if self.engine.find(key) is None:
+                self._append_result(entry.name, self._current.get(entry.name) or replace(entry, run=None))
+            raise
+        run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at)
+        await self._conclude(await self._with_state(replace(entry, run=run)))
+
+    async def _conclude_failed_start(self, entry: Entry, error: HaymakerError) -> None:
+        assert entry.run is not None
+        run = replace(
+            entry.run,
+            recorded=True,
+            start_failed=True,
+            ended_at=self.now(),
+            exit_reason="start failed",
+            exit_text=error.what,
+        )
+        entry = replace(entry, run=run, failures=entry.failures + 1)
+        self._remember(entry)
+        await self._conclude(await self._with_state(entry))
+
+    async def _stop(self, action: Action) -> str:
+        entry = self._current[action.name]
+        await self._intend(action, None)
+        entry = await self._stop_run(entry)
+        want = self.want.get(action.name)
+        if want is not None and not action.replaces:
+            entry = _declared(entry, want)
+        await self._conclude(await self._with_state(entry))
+        return f"stopped {action.name}"
+
+    async def _record(self, action: Action) -> str:
+        want, entry = self.want[action.name], self._current[action.name]
+        seen = self.world.seen[action.name]
+        assert entry.run is not None, "only a run can be recorded"
+        assert entry.run.handle is not None, "a run without a handle was never unrecorded"
+        handle = Handle.from_json(entry.run.handle)
+        await self._intend(action, None)
+        # The leader's end is not its tree's: whatever it left behind must not meet its successor.
+        await self.engine.stop(handle, want.grace)
+        run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
+        if want.has_checks and not want.service and seen.phase == "ended":
+            from reconciler.checks import run_checks  # jsonschema is for those who have checks
+
+            results = await run_checks(
+                self.engine, handle, _checks(want), self.environ, workspace=entry.id, owner=entry.fleet
+            )
+            run = replace(run, checks=tuple(results), goal_met=all(r["passed"] for r in results))
+        entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
+        await self._keep_artifacts(entry, handle)
+        self._remember(entry)
+        await self._conclude(await self._with_state(entry))
+        for number in range(len(run.checks)):
+            await self.engine.forget(check_handle(handle, number))
+        return f"recorded {action.name}: {_verdict(run)}"
+
+    async def _update(self, action: Action) -> str:
+        want, entry = self.want[action.name], self._current[action.name]
+        await self._intend(action, None)
+        live = entry.run is not None and not entry.run.recorded
+        if entry.digest != want.digest and not live and not want.suspend:
+            # Stopped as declared: the new spec is taken over for its next start, as a new generation.
+            if entry.run is not None and entry.run.handle is not None:
+                await self.engine.retire(Handle.from_json(entry.run.handle), whole=not want.service)
+            entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0, run=None)
+        await self._conclude(await self._with_state(_declared(entry, want)))
+        return f"updated {action.name}"
+
+    async def _rename(self, action: Action) -> str:
+        entry = self._current[action.old_name]
+        await self._intend(action, None)
+        entry = await self._with_state(replace(entry, name=action.name))
+        await self._conclude(entry, removes=action.old_name)
+        return f"renamed {action.old_name} to {action.name}"
+
+    async def _delete(self, action: Action) -> str:
+        entry = self._current[action.name]
+        await self._intend(action, None)
+        if entry.deletion_policy == "Orphan":
+            await self._with_state(replace(entry, waits="orphaned"))
+            self._remember(entry, event="orphaned")
+        else:
+            if entry.run is not None and entry.run.handle is not None:
+                handle = Handle.from_json(entry.run.handle)
+                entry = await self._stop_run(entry)
+                await self._keep_artifacts(entry, handle)
+                await self.engine.retire(handle, whole=False)
+                await self.engine.forget(handle, workspace=entry.deletion_policy == "Delete")
+            remove_state(self.home, entry.id)
+            self._remember(entry, event="removed")
+        await self._conclude(None, name=action.name)
+        return f"deleted {action.name}" if entry.deletion_policy != "Orphan" else f"let {action.name} go"
+
+    async def settle(self) -> list[str]:
+        """Put on record what a killed pass left open, as `observe` found it; give what to tell a person."""
+        told = []
+        for name, entry in sorted(self.world.recovered.items()):
+            if entry is not None:
+                entry = await self._with_state(entry)
+            self._append_result(name, entry)
+            alive = entry is not None and entry.run is not None and not entry.run.recorded
+            told.append(f"{name}: an earlier pass was interrupted; " + ("its agent is adopted" if alive else "settled"))
+        if told:
+            await self._group.commit()
+        return told
+
+    # ---- the pieces ---------------------------------------------------------------------------------------
+
+    async def _stop_run(self, entry: Entry) -> Entry:
+        """End the latest run's whole tree, where there is one to end, and put its end into the entry."""
+        run = entry.run
+        if run is None or run.recorded or run.handle is None:
+            return entry
+        seen = await self.engine.stop(Handle.from_json(run.handle), self._grace(entry))
+        run = _with_end(run, seen, self.now())
+        entry = replace(entry, run=run)
+        self._remember(entry)
+        return entry
+
+    def _grace(self, entry: Entry) -> float:
+        want = self.want.get(entry.name)
+        if want is not None:
+            return want.grace
+        return float(AppliedSpec(entry.desired).get("run", {}).get("terminationGracePeriod", 30.0))
+
+    async def _keep_artifacts(self, entry: Entry, handle: Handle) -> None:
+        artifacts = AppliedSpec(entry.desired).get("artifacts") or {}
+        if artifacts.get("paths"):
+            await self.engine.keep(handle, [str(p) for p in artifacts["paths"]])
+        kept = artifacts.get("retention") or {}
+        await self.engine.trim(
+            entry.id,
+            runs=int(kept.get("keepRuns") or 10),
+            age_seconds=float(kept.get("maxAge") or 720 * 3600.0),
+            size_bytes=kept.get("maxBytes"),
+        )
+
+    def _remember(self, entry: Entry, *, event: str = "ended") -> None:
+        run = entry.run
+        line: dict[str, Any] = {"at": iso(self.now()), "event": event, "id": entry.id, "generation": entry.generation}
+        if self.commit:
+            line["commit"] = self.commit
+        if run is not None:
+            line |= {
+                "key": run.key,
+                "attempt": run.attempt,
+                "digest": entry.digest,
+                "started_at": iso(run.started_at),
+                "ended_at": iso(run.ended_at),
+                "exit": run.exit_text,
+                "exit_code": run.exit_code,
+                "status": status_of(entry)[0],
+                "goal_met": run.goal_met,
+                "checks": [dict(c) for c in run.checks],
+            }
+        append_history(self.home, entry.name, line)
+
+    async def _with_state(self, entry: Entry) -> Entry:
+        """Write the state record and give the entry that knows its identity."""
+        whole = LazyJson(entry.desired)
+        workload, config = str(whole.get("workload", "")), dict(whole.get("recipe", {}).get("config", {}))
+        identity = await asyncio.to_thread(write_state, self.home, entry, workload=workload, config=config)
+        return replace(entry, identity=identity)
+
+    async def _intend(self, action: Action, entry: Entry | None, *, key: str = "") -> None:
+        """Put the intent on disk. What the entry will be is part of it where a run is to be started."""
+        record: dict[str, Any] = {"type": "intent", "at": self.now(), "verb": action.verb, "name": action.name}
+        if entry is not None:
+            record["entry"] = entry.to_json()
+        if key:
+            record["key"] = key
+        self.journal.append(record)
+        self.inventory.apply(record)
+        await self._group.commit()
+
+    async def _conclude(self, entry: Entry | None, *, name: str = "", removes: str = "") -> None:
+        """Put the result on disk: what the inventory holds from now on, or that it holds `name` no more."""
+        name = entry.name if entry is not None else name
+        self._append_result(name, entry, removes=removes or ("" if entry else name))
+        await self._group.commit()
+
+    def _append_result(self, name: str, entry: Entry | None, *, removes: str = "") -> None:
+        record: dict[str, Any] = {"type": "result", "at": self.now(), "name": name}
+        if entry is not None:
+            record["entry"] = entry.to_json()
+            self._current[name] = entry
+        if removes:
+            record["removes"] = removes
+        self.journal.append(record)
+        self.inventory.apply(record)
+
+
+def _checks(want: Desired | None) -> list[Mapping[str, Any]]:
+    return list(want.spec.get("success", {}).get("checks", ())) if want is not None else []
+
+
+def _declared(entry: Entry, want: Desired) -> Entry:
+    """Copy into the entry what its manifest says now and what applies in place."""
+    applied = want if entry.digest == want.digest or not entry.desired else None
+    return replace(
+        entry,
+        desired=desired_text(applied.to_json()) if applied is not None else entry.desired,
+        settings=want.settings,
+        source=str(want.source),
+        labels=want.labels,
+        annotations=want.annotations,
+        protect=want.protect,
+        deletion_policy=want.deletion_policy,
+        suspended=want.suspend,
+        stopped=want.stopped,
+        service=want.service,
+    )
+
+
+def _with_end(run: Run, seen: Observation, now: float) -> Run:
+    end = seen.exit
+    stopped = seen.state is RunState.STOPPED or end is None
+    return replace(
+        run,
+        recorded=True,
+        ended_at=(end.ended_at if end else None) or now,
+        exit_code=end.code if end else None,
+        exit_signal=end.signal if end else None,
+        exit_reason="stopped" if stopped or end is None else end.reason,
+        exit_text="stopped" if stopped else str(end),
+    )
+
+
+def _verdict(run: Run) -> str:
+    if run.goal_met is None:
+        return run.exit_text
+    failed = [str(c["name"]) for c in run.checks if not c["passed"]]
+    return f"{run.exit_text}, all checks passed" if not failed else f"{run.exit_text}, failed: {', '.join(failed)}"

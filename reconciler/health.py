@@ -1,0 +1,194 @@
+"""
+What a deployment is, in the words that people ask for: sync, health, conditions, the next action and when.
+
+Pure. Everything is derived from facts that carry their own times, so that a look never has to write, and one
+status stands for each deployment wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from reconciler.model import RunPhase, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reconciler.inventory import Entry
+    from reconciler.model import Finding, Observed
+
+
+class Health(StrEnum):
+    PROGRESSING = "Progressing"
+    HEALTHY = "Healthy"
+    DEGRADED = "Degraded"
+    STALLED = "Stalled"
+    SUSPENDED = "Suspended"
+    MISSING = "Missing"
+    UNKNOWN = "Unknown"
+
+
+class Sync(StrEnum):
+    SYNCED = "Synced"
+    OUT_OF_SYNC = "OutOfSync"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One fact with its reason. `status` is "True", "False" or "Unknown"; `since` is in seconds since the epoch."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    since: float | None
+    generation: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type, "status": self.status, "reason": self.reason, "message": self.message,
+            "lastTransitionTime": self.since, "observedGeneration": self.generation,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The one status of a deployment. `next_action` says what haymaker does next, and `due_in` in how many seconds."""
+
+    health: Health
+    sync: Sync
+    reason: str
+    message: str
+    next_action: str = ""
+    due_in: float | None = None
+    conditions: tuple[Condition, ...] = field(default=())
+
+
+_OUT_OF_SYNC = frozenset(
+    {Verdict.DRIFTED, Verdict.MISSING, Verdict.UNWANTED, Verdict.HALTED, Verdict.OUTDATED, Verdict.WAITING_FOR_END}
+    | {Verdict.FAILED, Verdict.ORPHANED, Verdict.PROTECTED, Verdict.HELD, Verdict.CONFLICTED, Verdict.INVALID}
+)
+
+
+def describe(seen: Observed, entry: Entry, finding: Finding | None = None, *, fleet_reason: str = "") -> Status:
+    """
+    Give the status of a deployment as just observed.
+
+    Without `finding` (nobody read the manifests) sync is what the last pass left: Synced, or Unknown in doubt.
+    `fleet_reason` is why its fleet's manifests are not all in force.
+    """
+    health, reason, message = _health(seen, entry)
+    if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT):
+        health = Health.DEGRADED if finding.verdict is Verdict.GIVEN_UP else Health.UNKNOWN
+        reason, message = finding.verdict.value, finding.reason
+    sync = _sync(seen, finding)
+    if fleet_reason and not message:
+        message = fleet_reason
+    action = _NEXT.get(finding.verdict, "") if finding is not None else ""
+    due = finding.wait if finding is not None else None
+    status = Status(health, sync, reason, message, action, due)
+    return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status))
+
+
+def _sync(seen: Observed, finding: Finding | None) -> Sync:
+    if seen.doubt or (finding is not None and finding.verdict is Verdict.UNKNOWN):
+        return Sync.UNKNOWN
+    if finding is None:
+        return Sync.SYNCED
+    return Sync.OUT_OF_SYNC if finding.verdict in _OUT_OF_SYNC else Sync.SYNCED
+
+
+def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
+    if seen.doubt:
+        return Health.UNKNOWN, "Doubt", seen.doubt
+    if seen.suspended:
+        return Health.SUSPENDED, "Suspended", "suspend: true; haymaker leaves it alone"
+    match seen.phase:
+        case RunPhase.RUNNING if seen.service:
+            return Health.HEALTHY, "Running", "running as declared"
+        case RunPhase.RUNNING:
+            return Health.PROGRESSING, "Running", "its run goes on"
+        case RunPhase.UNREACHABLE:
+            return Health.UNKNOWN, "Unreachable", "its engine cannot say whether it runs"
+        case RunPhase.NONE if seen.stopped:
+            return Health.HEALTHY, "Stopped", "stopped as declared"
+        case RunPhase.NONE:
+            return Health.PROGRESSING, "Waiting", entry.waits or "it was not started yet"
+        case RunPhase.STOPPED:
+            text = "stopped as declared" if seen.stopped else "it is stopped"
+            return (Health.HEALTHY if seen.stopped else Health.PROGRESSING), "Stopped", text
+        case RunPhase.LOST:
+            return Health.UNKNOWN, "InDoubt", f"its run is gone: {seen.exit_text}"
+        case RunPhase.ENDED:
+            return _ended(seen, entry)
+
+
+def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
+    if seen.start_failed:
+        return Health.DEGRADED, "StartFailed", seen.exit_text
+    if not seen.recorded:
+        return Health.PROGRESSING, "Ended", f"its run ended ({seen.exit_text}); the next pass records it"
+    if seen.service:
+        return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text})"
+    if not seen.succeeded:
+        return Health.DEGRADED, "Failed", f"its run failed ({seen.exit_text})"
+    if seen.goal_met is False:
+        failed = [str(c["name"]) for c in (entry.run.checks if entry.run else ()) if not c.get("passed")]
+        return Health.DEGRADED, "ChecksFailed", f"it ended with exit code 0, and its checks failed: {', '.join(failed)}"
+    return Health.HEALTHY, "Completed", "completed, its checks passed" if seen.goal_met else "completed"
+
+
+_NEXT: Mapping[Verdict, str] = {
+    Verdict.MISSING: "create it",
+    Verdict.DRIFTED: "replace it",
+    Verdict.UNRECORDED: "record the end of its run",
+    Verdict.UNWANTED: "stop it",
+    Verdict.HALTED: "start it",
+    Verdict.FAILED: "start it again",
+    Verdict.BACKING_OFF: "start it again",
+    Verdict.OUTDATED: "update it in place",
+    Verdict.WAITING_FOR_END: "replace it when its run has ended",
+    Verdict.ORPHANED: "delete it, if prune is on",
+    Verdict.UNKNOWN: "nothing, until the doubt is cleared",
+    Verdict.IN_DOUBT: "nothing, until a person decides: set the annotation haymaker/restartedAt to run it again",
+    Verdict.GIVEN_UP: "nothing, until its manifest changes",
+    Verdict.HELD: "nothing, as its policy says",
+    Verdict.CONFLICTED: "nothing, until one fleet gives it up",
+    Verdict.PROTECTED: "nothing, until a manifest says protect: false",
+    Verdict.INVALID: "nothing, until its manifest is mended",
+    Verdict.SUSPENDED: "nothing, until suspend is false",
+    Verdict.COMPLETED: "nothing",
+    Verdict.SETTLED: "nothing",
+    Verdict.IDLE: "nothing",
+}
+
+
+def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition, ...]:
+    since = seen.ended_at or seen.started_at or entry.created_at or None
+    generation = seen.generation
+
+    def condition(kind: str, value: bool | None, reason: str, message: str, at: float | None = since) -> Condition:
+        text = "Unknown" if value is None else str(value)
+        return Condition(kind, text, reason, message, at, generation)
+
+    ready = None if status.health is Health.UNKNOWN else status.health is Health.HEALTHY
+    out_of_sync = None if status.sync is Sync.UNKNOWN else status.sync is Sync.OUT_OF_SYNC
+    running = seen.phase is RunPhase.RUNNING
+    return (
+        condition("Ready", ready, status.reason, status.message),
+        condition("Reconciling", out_of_sync, status.sync.value, status.next_action or "nothing to do"),
+        condition("Progressing", running and not seen.service, status.reason, status.message),
+        _goal_condition(seen, entry, condition),
+    )
+
+
+def _goal_condition(seen: Observed, entry: Entry, condition: Callable[..., Condition]) -> Condition:
+    checks = entry.run.checks if entry.run else ()
+    if seen.goal_met is None:
+        return condition("GoalMet", None, "NotChecked", "no check has decided it")
+    passed = sum(1 for c in checks if c.get("passed"))
+    reason = "ChecksPassed" if seen.goal_met else "ChecksFailed"
+    return condition("GoalMet", seen.goal_met, reason, f"{passed} of {len(checks)} checks passed")

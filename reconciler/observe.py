@@ -1,0 +1,266 @@
+"""
+Look at what is really there: each inventory entry held against its engine and its state record.
+
+Looks, never recalls: a recorded "running" is a claim to check. Never writes and never signals. What a killed
+pass left open (an intent without a result) is answered here from the engine, and handed on as `recovered`, for
+a pass that may write to put on record.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agent_haymaker.engines import Handle, Observation, RunState
+from agent_haymaker.errors import DoubtError
+from agent_haymaker.records import read_record
+from reconciler.inventory import Entry, Run
+from reconciler.model import LazyJson, Observed, RunPhase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from agent_haymaker.engines import Engine
+    from reconciler.inventory import Intent, Inventory
+
+LOG_TAIL_BYTES = 4096
+
+_PHASES = {
+    RunState.PENDING: RunPhase.RUNNING,
+    RunState.RUNNING: RunPhase.RUNNING,
+    RunState.STOPPING: RunPhase.RUNNING,
+    RunState.SUCCEEDED: RunPhase.ENDED,
+    RunState.FAILED: RunPhase.ENDED,
+    RunState.STOPPED: RunPhase.STOPPED,
+    RunState.LOST: RunPhase.LOST,
+    RunState.UNREACHABLE: RunPhase.UNREACHABLE,
+}
+
+
+@dataclass(slots=True)
+class World:
+    """Everything observed. `entries` are the inventory's with what was just seen of their runs worked in."""
+
+    seen: dict[str, Observed] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    recovered: dict[str, Entry | None] = field(default_factory=dict)  # name -> what a killed pass left behind
+
+
+def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable[str] | None = None) -> World:
+    """Look at every deployment of every fleet, or only at those in `names`."""
+    world = World()
+    chosen = inventory.entries.keys() | inventory.intents.keys() if names is None else set(names)
+    open_runs: list[tuple[Entry, Handle]] = []
+    for name in sorted(chosen):
+        entry = inventory.entries.get(name)
+        intent = inventory.intents.get(name)
+        if intent is not None:
+            entry = _settle(world, entry, intent, engine)
+        if entry is None:
+            continue
+        world.entries[name] = entry
+        if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
+            open_runs.append((entry, Handle.from_json(entry.run.handle)))
+    found = engine.observe([handle for _, handle in open_runs]) if open_runs else []
+    looked = {entry.name: seen for (entry, _), seen in zip(open_runs, found, strict=True)}
+    states = _state_records(home)
+    for name, entry in world.entries.items():
+        seen, entry = _see(entry, looked.get(name), engine)
+        doubt = inventory.doubts.get(entry.fleet, "") or _doubt(entry, states, home)
+        if doubt == _GONE:
+            seen, doubt = replace(seen, settings=""), ""  # so that the plan writes it again
+        world.seen[name] = replace(seen, doubt=doubt) if doubt else seen
+        world.entries[name] = entry
+    return world
+
+
+def _settle(world: World, entry: Entry | None, intent: Intent, engine: Engine) -> Entry | None:
+    """Tell what became of an intent that no result followed."""
+    if intent.verb == "delete" and entry is not None:
+        # Half of it may be gone, its claim included: whatever no longer lives counts as stopped by us.
+        if entry.run is None or not _is_live(engine, entry.run):
+            entry = replace(
+                entry, run=None if entry.run is None else replace(entry.run, recorded=True, exit_reason="stopped")
+            )
+            world.recovered[intent.name] = entry
+        return entry
+    if not intent.key or intent.entry is None:
+        world.recovered[intent.name] = entry
+        return entry
+    found = engine.find(intent.key)
+    if found is None:
+        # The spawn never began. A creation keeps the id that its workspace may already have.
+        kept = entry or replace(intent.entry, run=None)
+    else:
+        run = Run(
+            intent.key, intent.entry.run.attempt if intent.entry.run else 1, found.handle.to_json(), found.started_at
+        )
+        kept = replace(intent.entry, run=run)
+    world.recovered[intent.name] = kept
+    return kept
+
+
+def _is_live(engine: Engine, run: Run) -> bool:
+    found = engine.find(run.key)
+    return found is not None and found.state.is_live
+
+
+def _see(entry: Entry, look: Observation | None, engine: Engine) -> tuple[Observed, Entry]:
+    run = entry.run
+    if run is None:
+        return _observed(entry, RunPhase.NONE), entry
+    if look is None:
+        return _observed(entry, _recorded_phase(run)), entry
+    phase = _PHASES[look.state]
+    if phase is RunPhase.RUNNING:
+        return _observed(entry, phase), entry
+    if phase is RunPhase.UNREACHABLE:
+        return replace(_observed(entry, phase), doubt=look.detail or "its engine cannot say whether it runs"), entry
+    ended = _ended(run, look)
+    if phase is RunPhase.LOST:
+        told = _told_by_log(look, engine)
+        if told is not None:
+            phase = RunPhase.ENDED
+            text = "completed, as its log says" if told == 0 else "failed, as its log says"
+            ended = replace(ended, exit_code=told, exit_reason="exited", exit_text=text)
+    entry = replace(entry, run=ended)
+    return _observed(entry, phase), entry
+
+
+def _ended(run: Run, look: Observation) -> Run:
+    end = look.exit
+    if end is None:
+        return replace(run, exit_reason="lost", exit_text=look.detail or "nobody saw how")
+    return replace(
+        run,
+        ended_at=end.ended_at,
+        exit_code=end.code,
+        exit_signal=end.signal,
+        exit_reason=end.reason,
+        exit_text=str(end),
+    )
+
+
+def _told_by_log(look: Observation, engine: Engine) -> int | None:
+    """The last resort of the seed's status detection: what the agent's own log says at its end. 0 is success."""
+    from agent_haymaker.workloads.run_status import status_from_log  # rare, and it brings pydantic
+
+    try:
+        with engine.open_file(look.handle, "agent.log") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - LOG_TAIL_BYTES))
+            said = status_from_log(log.read().decode(errors="replace"))
+    except OSError:
+        return None
+    return None if said is None else int(said.value != "completed")
+
+
+def _recorded_phase(run: Run) -> RunPhase:
+    if not run.recorded and run.handle is None:
+        return RunPhase.NONE
+    match run.exit_reason:
+        case "stopped":
+            return RunPhase.STOPPED
+        case "lost":
+            return RunPhase.LOST
+        case _:
+            return RunPhase.ENDED
+
+
+def _observed(entry: Entry, phase: RunPhase) -> Observed:
+    run = entry.run or _NO_RUN
+    return Observed(
+        name=entry.name,
+        deployment_id=entry.id,
+        fleet=entry.fleet,
+        digest=entry.digest,
+        generation=entry.generation,
+        phase=phase,
+        attempt=run.attempt,
+        failures=entry.failures,
+        exit_code=run.exit_code,
+        exit_text=run.exit_text,
+        start_failed=run.start_failed,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        recorded=run.recorded,
+        succeeded=run.exit_code == 0 and run.exit_reason != "timeout",
+        goal_met=run.goal_met,
+        spec=AppliedSpec(entry.desired),
+        labels=entry.labels,
+        annotations=entry.annotations,
+        source=entry.source,
+        stopped=entry.stopped,
+        suspended=entry.suspended,
+        settings=entry.settings,
+        deletion_policy=entry.deletion_policy,
+        protect=entry.protect,
+        service=entry.service,
+    )
+
+
+_NO_RUN = Run("", 0)
+
+
+class AppliedSpec(LazyJson):
+    """The `spec` inside the text of a whole desired state."""
+
+    def _parsed(self) -> dict[str, object]:
+        if self._value is None:
+            whole = LazyJson(self.text)
+            self._value = dict(whole.get("spec", {}))
+        return self._value
+
+
+# ---- state records ----------------------------------------------------------------------------------------
+
+_GONE = "gone"
+
+
+def _state_records(home: Path) -> dict[str, os.DirEntry[str]]:
+    try:
+        with os.scandir(home / "state") as items:
+            return {item.name: item for item in items if item.name.endswith(".json")}
+    except FileNotFoundError:
+        return {}
+
+
+def _doubt(entry: Entry, states: dict[str, os.DirEntry[str]], home: Path) -> str:
+    """Say why the state record of an entry leaves doubt; only one that changed since we wrote it is read again."""
+    item = states.get(f"{entry.id}.json")
+    if item is None:
+        return _GONE if entry.identity else ""
+    try:
+        stat = item.stat(follow_symlinks=False)
+        if entry.identity == (stat.st_ino, stat.st_size, stat.st_mtime_ns):
+            return ""
+        record = read_record(home / "state" / item.name)
+    except FileNotFoundError:
+        return _GONE
+    except OSError as error:
+        return f"its record state/{item.name} cannot be read: {error.strerror}"
+    except DoubtError as doubt:
+        return f"its record state/{item.name}: {doubt.what}"
+    if record.get("deployment_id") != entry.id:
+        return f"its record state/{item.name} speaks of another deployment"
+    return ""
+
+
+def find_unowned(home: Path, inventory: Inventory, names: Iterable[str]) -> dict[str, str]:
+    """
+    Map each of `names` to a state record that claims it although no inventory does.
+
+    Such a record may belong to a live agent whose inventory was lost; to create a second one would be wrong.
+    """
+    known = {entry.id for entry in inventory.entries.values()}
+    known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
+    wanted = set(names)
+    unowned: dict[str, str] = {}
+    for file in _state_records(home):
+        deployment_id = file[: -len(".json")]
+        name, _, suffix = deployment_id.rpartition("-")
+        if name in wanted and len(suffix) == 8 and deployment_id not in known:
+            unowned[name] = f"state/{file}"
+    return unowned

@@ -1,0 +1,332 @@
+"""
+The planner: everything desired and everything observed → the numbered actions that make them agree.
+
+Pure, and the only planner: `plan`, `apply`, `--dry-run`, `--wait` and saved plans all show or execute what this
+returns. Same arguments, same plan. It never asks the user: what destroys something carries `needs_consent`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from reconciler.classify import classify, failures_after, needs_another_run
+from reconciler.digest import diff_specs
+from reconciler.model import Action, LeftAlone, Plan, RunPhase, Verb, Verdict
+from reconciler.order import by_dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from reconciler.model import Dependency, Desired, FleetPolicy, Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Whether this pass may remove what no manifest declares. `refusal` says why not; "" permits."""
+
+    refusal: str = "prune is off"
+    unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The plan while it is being made."""
+
+    want: Mapping[str, Desired]
+    seen: Mapping[str, Observed]
+    policy: FleetPolicy
+    now: float
+    actions: list[Action] = field(default_factory=list)
+    left: list[LeftAlone] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    starting: dict[str, int] = field(default_factory=dict)  # name -> number of the action that starts it
+    live: int = 0
+    starts: int = 0
+
+    def add(
+        self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
+        replaces: bool = False, starts: bool = False, needs_consent: bool = False, old_name: str = "",
+    ) -> int:  # fmt: skip
+        number = len(self.actions) + 1
+        self.actions.append(
+            Action(number, verb, name, cause, after, replaces, starts, needs_consent, old_name, changes)
+        )
+        return number
+
+    def leave(self, name: str, verdict: Verdict, reason: str, *, blocked: bool = False) -> None:
+        self.left.append(LeftAlone(name, verdict, reason, blocked))
+
+
+def make_plan(
+    want: Mapping[str, Desired],
+    seen: Mapping[str, Observed],
+    *,
+    policy: FleetPolicy,
+    now: float,
+    removals: Removals | None = None,
+    broken: Mapping[str, str] | None = None,
+    only: Container[str] | None = None,
+) -> Plan:
+    """
+    Decide what to do. `broken` maps a name whose manifest is wrong, and that has no last good spec, to the reason.
+
+    `seen` may hold deployments of other fleets: they matter only where `want` claims one of their names. With
+    `only`, the others are looked at (for what waits for them) and left as they are.
+    """
+    removals = removals or Removals()
+    draft = _Draft(want, seen, policy, now)
+    live = (RunPhase.RUNNING, RunPhase.UNREACHABLE)
+    draft.live = sum(1 for o in seen.values() if o.fleet == policy.name and o.phase in live)
+    renamed = _find_renames(want, seen, policy.name)
+    taken = frozenset(renamed.values())
+    for name in by_dependency(want):
+        if only is not None and name not in only:
+            continue
+        _plan_one(draft, want[name], seen.get(name), renamed.get(name))
+    for name, reason in sorted((broken or {}).items()):
+        if only is not None and name not in only:
+            continue
+        draft.leave(name, Verdict.INVALID, reason, blocked=True)
+    gone = [n for n in sorted(seen) if n not in want and n not in taken and n not in (broken or {})]
+    if only is not None:
+        gone = [n for n in gone if n in only]
+    _plan_removals(draft, [n for n in gone if seen[n].fleet == policy.name], removals)
+    draft.left.sort(key=lambda item: item.name)
+    recheck = min(draft.waits, default=None)
+    return Plan(policy.name, tuple(draft.actions), tuple(draft.left), recheck, tuple(draft.notes))
+
+
+def _find_renames(want: Mapping[str, Desired], seen: Mapping[str, Observed], fleet: str) -> dict[str, str]:
+    """Map each new name to the deployed old one that it continues. First claim in name order wins."""
+    renames: dict[str, str] = {}
+    for name in sorted(want):
+        if name in seen:
+            continue
+        for old in want[name].renamed_from:
+            if old in seen and old not in want and seen[old].fleet == fleet and old not in renames.values():
+                renames[name] = old
+                break
+    return renames
+
+
+def _plan_one(draft: _Draft, want: Desired, seen: Observed | None, old_name: str | None) -> None:
+    after: tuple[int, ...] = ()
+    if old_name is not None:
+        seen = draft.seen[old_name]
+        if not seen.doubt:
+            number = draft.add(Verb.RENAME, want.name, f"renamedFrom names {old_name}", old_name=old_name)
+            after = (number,)
+    _plan_pair(draft, want, seen, after)
+
+
+def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple[int, ...]) -> None:
+    """Turn one finding into actions; `after` are this deployment's own earlier actions in this plan."""
+    policy = draft.policy
+    found = classify(want, seen, fleet=policy.name, now=draft.now, self_heal=policy.self_heal)
+    name, reason = want.name, found.reason
+    match found.verdict:
+        case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT | Verdict.GIVEN_UP | Verdict.HELD:
+            draft.leave(name, found.verdict, reason, blocked=True)
+        case Verdict.SUSPENDED:
+            if seen is not None and not seen.suspended:
+                draft.add(Verb.UPDATE, name, reason, after=after, changes=("suspend false → true",))
+            draft.leave(name, found.verdict, reason)
+        case Verdict.MISSING:
+            _plan_create(draft, want, after)
+        case Verdict.DRIFTED:
+            assert seen is not None
+            _plan_replace(draft, want, seen, reason, after)
+        case Verdict.UNRECORDED:
+            assert seen is not None
+            _plan_record(draft, want, seen, reason, after)
+        case Verdict.UNWANTED:
+            draft.add(Verb.STOP, name, reason, after=after)
+            draft.live -= 1
+        case Verdict.OUTDATED:
+            assert seen is not None
+            changes = _in_place_changes(want, seen)
+            draft.add(Verb.UPDATE, name, reason, after=after, changes=changes)
+        case Verdict.FAILED | Verdict.HALTED:
+            assert seen is not None
+            _plan_start(draft, want, reason, after)
+        case Verdict.BACKING_OFF:
+            assert found.wait is not None
+            draft.waits.append(found.wait)
+            draft.leave(name, found.verdict, reason)
+        case Verdict.WAITING_FOR_END | Verdict.IDLE | Verdict.COMPLETED | Verdict.SETTLED:
+            draft.leave(name, found.verdict, reason)
+        case Verdict.INVALID | Verdict.PROTECTED | Verdict.ORPHANED:
+            raise AssertionError(f"{found.verdict} needs no manifest, and {name} has one")
+        case _ as never:
+            assert_never(never)
+
+
+def _plan_create(draft: _Draft, want: Desired, after: tuple[int, ...]) -> None:
+    if want.stopped:
+        draft.add(Verb.CREATE, want.name, "no deployment holds this name; declared stopped", after=after)
+        return
+    waits, blocked, more = _gate(draft, want)
+    if waits:
+        draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {waits}", after=after)
+        draft.leave(want.name, Verdict.HALTED, waits, blocked=blocked)
+        return
+    number = draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=(*after, *more), starts=True)
+    _count_start(draft, want.name, number)
+
+
+def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...], *, replaces: bool = False,
+                changes: tuple[str, ...] = ()) -> None:  # fmt: skip
+    waits, blocked, more = _gate(draft, want)
+    if waits:
+        draft.leave(want.name, Verdict.HALTED, waits, blocked=blocked)
+        return
+    number = draft.add(
+        Verb.START, want.name, reason, after=(*after, *more), starts=True, replaces=replaces, changes=changes
+    )
+    _count_start(draft, want.name, number)
+
+
+def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    changes = diff_specs(seen.spec, want.spec) or (reason,)
+    if seen.phase is RunPhase.RUNNING:
+        # What waits for something else first keeps its old run until then: a gap helps nobody.
+        waits, blocked, _ = _gate(draft, want, replacing=True)
+        if waits:
+            draft.leave(want.name, Verdict.DRIFTED, waits, blocked=blocked)
+            return
+        number = draft.add(Verb.STOP, want.name, reason, after=after, replaces=True, changes=changes)
+        draft.live -= 1
+        after = (number,)
+    _plan_start(draft, want, reason, after, replaces=True, changes=changes)
+
+
+def _plan_record(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    checks = " and run its checks" if want.has_checks and not want.service and seen.phase is RunPhase.ENDED else ""
+    number = draft.add(Verb.RECORD, want.name, f"{reason}; write it down{checks}", after=after)
+    recorded = replace(seen, recorded=True, failures=failures_after(want, seen))
+    drifted = seen.digest != want.digest and not want.stopped
+    # The checks' verdict decides what comes next, and only the next pass knows it.
+    if (checks and not drifted) or want.stopped:
+        return
+    if drifted or needs_another_run(want, recorded):
+        _plan_pair(draft, want, recorded, (number,))
+
+
+def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> tuple[str, bool, tuple[int, ...]]:
+    """Tell what a start waits for ("" when nothing), whether a person has to act, and the actions it follows."""
+    more: list[int] = []
+    for dependency in want.depends_on:
+        number = draft.starting.get(dependency.name)
+        if dependency.condition == "Started" and number is not None:
+            more.append(number)
+            continue
+        waits, blocked = _unmet(draft, dependency, restarting=number is not None)
+        if waits:
+            return waits, blocked, ()
+    limits = draft.policy
+    if limits.max_running is not None and draft.live - (1 if replacing else 0) >= limits.max_running:
+        return f"the fleet's limits.maxRunning is {limits.max_running}, and {draft.live} run", False, ()
+    if limits.max_starts_per_pass is not None and draft.starts >= limits.max_starts_per_pass:
+        draft.waits.append(0.0)
+        return f"the fleet's limits.maxStartsPerPass is {limits.max_starts_per_pass}", False, ()
+    return "", False, tuple(more)
+
+
+def _unmet(draft: _Draft, dependency: Dependency, *, restarting: bool) -> tuple[str, bool]:
+    """Say why a dependency does not hold yet ("" when it does), and whether it never will by itself."""
+    seen = draft.seen.get(dependency.name)
+    want = draft.want.get(dependency.name)
+    text = f"{dependency.name} is not {dependency.condition} yet"
+    if seen is None or restarting or (want is not None and want.digest != seen.digest):
+        return text, False
+    if dependency.condition == "Started":
+        started = seen.phase is not RunPhase.NONE and not seen.start_failed and not seen.doubt
+        return ("" if started else text), False
+    ended = seen.phase is RunPhase.ENDED and seen.recorded
+    met = seen.goal_met is True if dependency.condition == "GoalMet" else seen.succeeded
+    if ended and met:
+        return "", False
+    retried = want is not None and (not ended or needs_another_run(want, seen))
+    return (text, False) if retried else (f"{dependency.name} will not be {dependency.condition}: {_ended(seen)}", True)
+
+
+def _ended(seen: Observed) -> str:
+    if seen.phase is not RunPhase.ENDED:
+        return f"it is {seen.phase}"
+    verdict = {True: "", False: ", checks failed", None: ", without checks"}[seen.goal_met]
+    return f"its run ended ({seen.exit_text}{verdict})"
+
+
+def _count_start(draft: _Draft, name: str, number: int) -> None:
+    draft.starting[name] = number
+    draft.live += 1
+    draft.starts += 1
+
+
+def _in_place_changes(want: Desired, seen: Observed) -> tuple[str, ...]:
+    changes = list(diff_specs(seen.spec, want.spec))
+    for kind, old, new in (
+        ("labels", seen.labels, want.labels),
+        ("annotations", seen.annotations, want.annotations),
+    ):
+        changes.extend(
+            f"{kind}.{key} {old.get(key, 'none')} → {new.get(key, 'none')}"
+            for key in sorted({*old, *new})
+            if old.get(key) != new.get(key)
+        )
+    return tuple(changes)
+
+
+def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
+    condemned: list[str] = []
+    for name in gone:
+        found = classify(None, draft.seen[name], fleet=draft.policy.name, now=draft.now)
+        if found.verdict is not Verdict.ORPHANED:
+            draft.leave(name, found.verdict, found.reason, blocked=True)
+        elif removals.refusal:
+            draft.leave(name, found.verdict, f"{found.reason}; {removals.refusal}", blocked=True)
+        else:
+            condemned.append(name)
+    allowed = _max_deletions(
+        draft.policy.max_deletions, sum(1 for o in draft.seen.values() if o.fleet == draft.policy.name)
+    )
+    if len(condemned) > allowed and not removals.unlimited:
+        share = draft.policy.max_deletions
+        limit = f"{len(condemned)} removals, and the fleet's sync.maxDeletions of {share} allows {allowed}"
+        for name in condemned:
+            draft.leave(name, Verdict.ORPHANED, f"no manifest declares it; {limit}", blocked=True)
+        draft.notes.append(f"nothing is removed: {limit}")
+        return
+    _note_moves(draft, condemned)
+    # Whoever depends on a deployment goes before it; a dependent is known by the spec as applied.
+    number_of: dict[str, int] = {}
+    for name in reversed(by_dependency({n: draft.seen[n] for n in condemned})):
+        seen = draft.seen[name]
+        dependents = tuple(number_of[other] for other in number_of if name in _dependencies(draft.seen[other]))
+        number_of[name] = draft.add(
+            Verb.DELETE, name, f"no manifest declares it; deletionPolicy is {seen.deletion_policy}",
+            after=dependents, needs_consent=True,
+        )  # fmt: skip
+
+
+def _dependencies(seen: Observed) -> set[str]:
+    return {str(d.get("name")) for d in seen.spec.get("dependsOn", ())}
+
+
+def _max_deletions(limit: str, declared: int) -> int:
+    if limit.endswith("%"):
+        return max(1, int(declared * float(limit[:-1]) / 100))
+    return int(limit)
+
+
+def _note_moves(draft: _Draft, condemned: list[str]) -> None:
+    """Point out a deletion and a creation that look like one thing renamed."""
+    created = [a.name for a in draft.actions if a.verb is Verb.CREATE]
+    for old in condemned:
+        for new in created:
+            if draft.seen[old].digest == draft.want[new].digest:
+                draft.notes.append(
+                    f"{new} has the spec of {old}: to keep its identity and history, give {new} renamedFrom: [{old}]"
+                )

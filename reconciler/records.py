@@ -1,0 +1,148 @@
+"""
+The state record of a deployment, as the seed's tools and other people's workloads read it; and its history.
+
+`state/<id>.json` is for readers: what haymaker decides on is in the inventory. What haymaker stamps stands under
+`metadata["haymaker"]`; whatever else a workload keeps in its record stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.errors import DoubtError
+from agent_haymaker.records import platform_error, read_record, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.inventory import Entry, Run
+
+SCHEMA_VERSION = 1
+HISTORY_BYTES = 1024 * 1024
+
+
+def iso(seconds: float | None) -> str | None:
+    """Give a time as the seed's records hold it: ISO 8601, UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def status_of(entry: Entry) -> tuple[str, str]:
+    """Give the seed's status and phase of an entry."""
+    run = entry.run
+    if run is None:
+        return ("stopped", "stopped") if entry.stopped else ("pending", "waiting" if entry.waits else "pending")
+    if run.handle is not None and not run.recorded:
+        return "running", "running"
+    if run.exit_reason == "stopped":
+        return "stopped", "stopped"
+    if run.start_failed:
+        return "failed", "not started"
+    if run.exit_code == 0 and run.exit_reason != "timeout":
+        return ("failed", "checks failed") if run.goal_met is False else ("completed", "completed")
+    return "failed", "lost" if run.exit_reason == "lost" else "failed"
+
+
+def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, Any]) -> tuple[int, ...]:
+    """
+    Write the record of an entry, durably, and give its identity (inode, size, mtime in ns).
+
+    Raises:
+        PlatformError: the disk refuses.
+        DoubtError: the record that is there cannot be read, so nothing may be written over it.
+    """
+    path = home / "state" / f"{entry.id}.json"
+    run = entry.run
+    status, phase = status_of(entry)
+    record: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        record = read_record(path)
+    ended = iso(run.ended_at) if run else None
+    metadata = {**record.get("metadata", {}), "haymaker": _stamp(entry)}
+    if run is not None and run.handle is not None:
+        metadata["agent_dir"] = str(home / "agents" / entry.id)
+        metadata["agent_pid"] = dict(run.handle.get("token", {})).get("pid")
+    record |= {
+        "schema_version": SCHEMA_VERSION,
+        "deployment_id": entry.id,
+        "workload_name": workload,
+        "status": status,
+        "phase": phase,
+        "started_at": iso(run.started_at if run else None),
+        "stopped_at": ended if status == "stopped" else None,
+        "completed_at": ended if status in ("completed", "failed") else None,
+        "config": config,
+        "metadata": metadata,
+        "error": _error(run) if status == "failed" else None,
+    }
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    write_record(path, record)
+    found = path.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _error(run: Run | None) -> str | None:
+    if run is None:
+        return None
+    failed = [str(c["name"]) for c in run.checks if not c.get("passed")]
+    return f"checks failed: {', '.join(failed)}" if failed and run.exit_code == 0 else run.exit_text
+
+
+def _stamp(entry: Entry) -> dict[str, Any]:
+    stamp = entry.to_json()
+    for inside in ("desired", "identity"):
+        stamp.pop(inside, None)
+    return stamp
+
+
+def remove_state(home: Path, deployment_id: str) -> None:
+    """Remove a record. One that is gone already is no error."""
+    path = home / "state" / f"{deployment_id}.json"
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise platform_error(error, "remove the record", path) from error
+
+
+# ---- history ----------------------------------------------------------------------------------------------
+
+
+def append_history(home: Path, name: str, line: dict[str, Any]) -> None:
+    """Add one line to what is remembered of a name; it outlives the deployment, and is bounded."""
+    path = home / "history" / f"{name}.jsonl"
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+            long = os.fstat(fd).st_size > HISTORY_BYTES
+        finally:
+            os.close(fd)
+        if long:
+            lines = path.read_bytes().splitlines(keepends=True)
+            write_record(path, b"".join(lines[len(lines) // 2 :]), durable=False)
+    except OSError as error:
+        raise platform_error(error, "write the history", path) from error
+
+
+def read_history(home: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Give what is remembered of a name, oldest first, each run once."""
+    path = home / "history" / f"{name}.jsonl"
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DoubtError(f"the history cannot be read: {error.strerror}", where=str(path)) from error
+    latest: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(lines):
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                # A pass that was killed after this line writes it again: the later one stands.
+                latest[f"{record.get('event')} {record.get('key') or number}"] = record
+    yield from latest.values()

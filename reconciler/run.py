@@ -1,0 +1,94 @@
+"""
+The part of a pass that acts: journal, effects, executor and checkpoint put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.errors import PlatformError
+from reconciler.effects import Effects
+from reconciler.execute import execute
+from reconciler.journal import Journal
+from reconciler.revision import revision_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.app import App
+    from reconciler.converge import Pass
+    from reconciler.model import Outcome
+
+
+def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[Outcome], None] | None) -> list[Outcome]:
+    """
+    Execute the pass's plan and give its outcomes. The caller holds the pass lock.
+
+    Raises:
+        PlatformError: the journal cannot be written; what was done until then is found by the next pass.
+    """
+    fleet = done.loaded.fleet.name
+    journal = Journal(app.home / "journal")
+    revision = revision_of(done.loaded.root) if news else {}
+    effects = Effects(
+        home=app.home,
+        install=app.install,
+        fleet=fleet,
+        engine=app.engine,
+        inventory=done.inventory,
+        journal=journal,
+        want=done.want,
+        world=done.world,
+        now=app.now,
+        new_id=app.new_id,
+        environ=app.environ,
+        commit=str(revision.get("commit", "")),
+    )
+
+    def note(outcome: Outcome) -> None:
+        action = outcome.action
+        event = {"type": "event", "at": app.now(), "name": action.name, "fleet": fleet, "reason": action.verb}
+        event |= {"status": outcome.status, "message": outcome.message, "cause": action.cause}
+        try:
+            journal.append(event)
+        except PlatformError as error:  # an event is for readers; the outcome stands without it
+            done.faults.append(str(error))
+        if on_outcome is not None:
+            on_outcome(outcome)
+
+    async def act() -> list[Outcome]:
+        try:
+            done.told += await effects.settle()
+            return await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
+        finally:
+            await app.engine.aclose()
+
+    try:
+        if news:
+            record = {
+                "type": "fleet",
+                "at": app.now(),
+                "fleet": fleet,
+                "root": news["root"],
+                "declared": news["declared"],
+            }
+            record["revision"] = {**revision, "digest": news["digest"], "at": app.now()}
+            journal.append(record)
+            done.inventory.apply(record)
+        outcomes = asyncio.run(act())
+        try:
+            _checkpoint(done, journal)
+        except PlatformError as error:  # the journal holds all of it; the next pass tries again
+            done.faults.append(str(error))
+    finally:
+        journal.close()
+    return outcomes
+
+
+def _checkpoint(done: Pass, journal: Journal) -> None:
+    journal.commit()
+    done.inventory.checkpoint(journal.position)
+    if journal.is_long and not done.inventory.intents:
+        done.inventory.checkpoint(journal.position, everything=True)
+        journal.rotate()
