@@ -238,7 +238,7 @@ def _complexity(steps: int, demands: int, words: int) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The start of a text as a title: one line, no markup, at most 72 characters."""
+    """The start of a text as a title: one line, no markup, whole words, at most 72 characters."""
     line = " ".join(text.split())
     line = _SENTENCE.split(line)[0].replace("`", "").replace("**", "").strip(" .:")
-    return line if len(line) <= 72 else line[:71].rstrip() + "…"
+    return line if len(line) <= 72 else line[:71].rpartition(" ")[0].rstrip(" ,;:") + "…"
