@@ -1,0 +1,422 @@
+"""
+The slow half of loading: reads what changed, resolves it, and looks at everything together.
+
+A pass in which nothing changed never imports this module, and with it neither YAML nor pydantic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest.cache import Entry, Folder
+from reconciler.manifest.crosscheck import check_together
+from reconciler.manifest.problems import Flaws
+from reconciler.manifest.resolve import FleetView, References, resolve, usable
+from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.validate import Declared, declare, name_of, nearest
+from reconciler.manifest.workloads import WorkloadDeclaration, installed_workloads, make_declaration
+from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
+from reconciler.model import FleetPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.manifest.trees import Listing, Stamp, Tree
+    from reconciler.model import Desired
+
+_KIND = re.compile(r"^kind:[ \t]*['\"]?(\w+)", re.MULTILINE)
+_NAME = re.compile(
+    r"^metadata:(?:[ \t]*\{[^}\n]*?\bname:[ \t]*|(?:[ \t]*(?:#.*)?\n[ \t]+.*)*?\n[ \t]+name:[ \t]*)['\"]?([a-z0-9][-a-z0-9]{0,62})",
+    re.MULTILINE,
+)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One file of this pass: its documents when it was parsed, its entry when the cache vouches for it."""
+
+    file: str
+    stamp: Stamp | None
+    sha256: str = ""
+    blob: str = ""
+    declared: list[Declared] = field(default_factory=list)
+    entry: Entry | None = None
+
+
+class FolderReader:
+    """One pass over a tree whose files are not all known from before."""
+
+    def __init__(self, tree: Tree, listing: Listing, kept: Folder, home: Path | None, *, strict: bool) -> None:
+        self.tree = tree
+        self.listing = listing
+        self.kept = kept
+        self.home = home
+        self.strict = strict
+        self.flaws = Flaws(list(listing.flaws))
+        self.references = References(tree)
+        self.readings: list[_Reading] = []
+        self.fleet = FleetPolicy()
+        self.view = FleetView()
+        self.fleet_at = ""
+        self.workloads: dict[str, WorkloadDeclaration] = {}
+        self.broken_workloads: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.unknown_fleet = False
+        self._installed: dict[str, WorkloadDeclaration] | None = None
+        self._keys: dict[str, str] = {}
+
+    def read(self) -> Folder:
+        """Return everything that the folder says, with what is wrong with it."""
+        for file, stamp in self.listing.files:
+            entry = self.kept.entry_for(file, stamp)
+            if entry is not None and not (self.strict and entry.flaws):
+                self.flaws.found.extend(entry.flaws)
+                self.readings.append(_Reading(file, stamp, entry.sha256, entry.blob, entry=entry))
+            else:
+                self.readings.append(self._parse(file))
+        if self.strict:
+            self._harden()
+        self._find_fleet()
+        self._find_workloads()
+        desired, places = self._find_deployments()
+        self._look_together(desired, places)
+        return self._result(desired)
+
+    def _parse(self, file: str) -> _Reading:
+        path = os.path.join(self.tree.root, file)
+        try:
+            self.tree.real(path)
+            content, stamp = self.tree.read(path, MAX_BYTES)
+        except Unreadable as error:
+            self.flaws.add(error.what, fix=error.fix, file=file, unreadable=True)
+            self._keep_last_good(file)
+            return _Reading(file, None)
+        blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+        blob.update(content)
+        reading = _Reading(file, stamp, hashlib.sha256(content).hexdigest(), blob.hexdigest())
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            column = error.start - content.rfind(b"\n", 0, error.start)
+            self.flaws.add(
+                "the file is not UTF-8", fix="save it as UTF-8", file=file, line=line, column=column, unreadable=True
+            )  # fmt: skip
+            self._keep_last_good(file)
+            return reading
+        if not text.strip():
+            self.flaws.add(
+                "the file is empty; nothing is deleted while it is",
+                fix="write it, delete it, or list it in .haymakerignore", file=file, severity="warning", unreadable=True,
+            )  # fmt: skip
+            self._keep_last_good(file)
+            return reading
+        documents, faults = read_documents(text)
+        for fault in faults:
+            kind, name = _KIND.search(fault.chunk), _NAME.search(fault.chunk)
+            guess = name[1] if name and (kind is None or kind[1] == "Deployment") else None
+            if kind is None or kind[1] == "Fleet":
+                self.unknown_fleet |= kind is not None
+            if guess:
+                self.broken.add(guess)
+            self.flaws.add(
+                fault.what, fix=fault.fix, file=file, line=fault.line, column=fault.column, name=guess, unreadable=True
+            )  # fmt: skip
+        for document in documents:
+            before = len(self.flaws.found)
+            declared = declare(document, file, self.flaws)
+            if declared is not None:
+                reading.declared.append(declared)
+            else:
+                self._note_broken(document.value, file, before)
+        return reading
+
+    def _note_broken(self, value: Any, file: str, before: int) -> None:
+        """Remember whose manifest is wrong, so that what last was right stays in force for it."""
+        value = value if isinstance(value, dict) else {}
+        name = name_of(value)
+        flaw = self.flaws.found[before] if len(self.flaws.found) > before else None
+        where = f"{file}:{flaw.line}" if flaw else file
+        if value.get("kind") == "Fleet":
+            self.unknown_fleet = True
+            self.fleet = FleetPolicy(name=name) if name else self.fleet
+        elif value.get("kind") == "Workload" and name:
+            self.broken_workloads[name] = where
+        elif "kind" not in value and isinstance(value.get("name"), str):
+            self.broken_workloads[value["name"]] = where
+        elif name:
+            self.broken.add(name)
+
+    def _keep_last_good(self, file: str) -> None:
+        """Take the names that a file declared when it was last read: what it says now is not known."""
+        entry = self.kept.files.get(file)
+        if entry is not None:
+            self.broken.update(entry.names())
+            self.unknown_fleet |= entry.fleet is not None
+
+    def _harden(self) -> None:
+        from dataclasses import replace  # noqa: PLC0415 - --strict only
+
+        self.flaws.found = [replace(flaw, severity="error") for flaw in self.flaws.found]
+
+    def _find_fleet(self) -> None:
+        found: list[tuple[str, int, Declared | None, Entry | None]] = []
+        for reading in self.readings:
+            if reading.entry is not None and reading.entry.fleet is not None:
+                found.append((reading.file, reading.entry.fleet["line"], None, reading.entry))
+            found += [(reading.file, d.line, d, None) for d in reading.declared if d.kind == "Fleet"]
+        if len(found) > 1:
+            places = " and ".join(f"{file}:{line}" for file, line, _, _ in found)
+            for file, line, _, _ in found:
+                self.flaws.add(
+                    f"there are {len(found)} Fleets, in {places}", fix="keep one Fleet in a folder", file=file, line=line,
+                    column=1,
+                )  # fmt: skip
+            self.unknown_fleet = True
+        elif found:
+            _, _, declared, entry = found[0]
+            record = entry.fleet if entry is not None and entry.fleet is not None else fleet_record(declared)
+            before = len(self.flaws.found)
+            self.unknown_fleet |= declared is not None and self._has_errors(found[0][0], declared)
+            self.fleet = FleetPolicy(**record["policy"])
+            self.view = FleetView(
+                record["defaults"], os.path.dirname(os.path.join(self.tree.root, found[0][0])),
+                record["require_checks"], tuple(record["allowed"]) if record["allowed"] is not None else None,
+            )  # fmt: skip
+            del before
+
+    def _has_errors(self, file: str, declared: Declared) -> bool:
+        """Say whether an error stands anywhere in this document."""
+        end = declared.document.node.end_mark.line + 1
+        return any(
+            flaw.severity == "error" and flaw.file == file and declared.line <= flaw.line <= end
+            for flaw in self.flaws.found
+        )
+
+    def _find_workloads(self) -> None:
+        places: dict[str, list[tuple[str, int]]] = {}
+        for reading in self.readings:
+            for record in reading.entry.workloads if reading.entry is not None else ():
+                made = WorkloadDeclaration.from_json(record)
+                self.workloads[made.name] = made
+                places.setdefault(made.name, []).append((reading.file, record_line(made)))
+                for path in made.files:
+                    self._take_known(path)
+            for declared in reading.declared:
+                if declared.kind != "Workload":
+                    continue
+                places.setdefault(declared.name, []).append((reading.file, declared.line))
+                made_now = self._declare_workload(declared)
+                if made_now is None or self._has_errors(reading.file, declared):
+                    self.broken_workloads[declared.name] = f"{reading.file}:{declared.line}"
+                else:
+                    self.workloads[declared.name] = made_now
+        for name, found in sorted(places.items()):
+            if len(found) > 1:
+                text = " and ".join(f"{file}:{line}" for file, line in found)
+                for file, line in found:
+                    self.flaws.add(
+                        f"the workload '{name}' is declared {len(found)} times, in {text}", fix="keep one of them",
+                        file=file, line=line, column=1,
+                    )  # fmt: skip
+                self.broken_workloads[name] = text
+
+    def _take_known(self, path: str) -> None:
+        known = self.kept.references.get(path)
+        if known is not None:
+            self.references.digests[path] = known
+
+    def _declare_workload(self, declared: Declared) -> WorkloadDeclaration | None:
+        folder = os.path.dirname(os.path.join(self.tree.root, declared.file))
+        before = len(self.flaws.found)
+        made = make_declaration(
+            declared, folder, lambda element: self.references.digest(folder, element),
+            source=f"{declared.file}:{declared.line}",
+        )  # fmt: skip
+        if self.strict and len(self.flaws.found) > before:
+            self._harden()
+        if made is None or made.command or made.type != "runtime":
+            return made
+        # A declaration without a command stands for an installed workload of the same name.
+        installed = self._find_installed(made.name)
+        if installed is None or installed.problem or not installed.command:
+            return made
+        from dataclasses import replace  # noqa: PLC0415 - few declarations do this
+
+        return replace(
+            made, command=installed.command, argv=installed.argv, code=installed.code, files=installed.files,
+            path_prefix=installed.path_prefix,
+        )  # fmt: skip
+
+    def _find_installed(self, name: str) -> WorkloadDeclaration | None:
+        if self._installed is None:
+            self._installed = installed_workloads(self.home)
+        return self._installed.get(name)
+
+    def _workload(self, name: str) -> WorkloadDeclaration | None:
+        return self.workloads.get(name) or self._find_installed(name)
+
+    def context(self, workload: WorkloadDeclaration) -> str:
+        """Return what a cached deployment must have been resolved against to be good now."""
+        if workload.name not in self._keys:
+            self._keys[workload.name] = workload.key() + self.view.key()
+        return self._keys[workload.name]
+
+    def _find_deployments(self) -> tuple[dict[str, Desired], dict[str, list[tuple[str, int]]]]:
+        desired: dict[str, Desired] = {}
+        places: dict[str, list[tuple[str, int]]] = {}
+        for index, reading in enumerate(self.readings):
+            if reading.entry is not None and not self._still_good(reading.entry):
+                reading = self.readings[index] = self._reparse(reading.file)
+            if reading.entry is not None:
+                for name, want in reading.entry.load_desired(reading.file, self.kept).items():
+                    places.setdefault(name, []).append((reading.file, want.source.line))
+                    desired[name] = want
+                continue
+            entry = Entry(reading.stamp, reading.sha256, reading.blob)
+            for declared in reading.declared:
+                if declared.kind == "Fleet":
+                    entry.fleet = fleet_record(declared)
+                elif declared.kind == "Workload" and declared.name in self.workloads:
+                    entry.workloads.append(self.workloads[declared.name].to_json())
+                elif declared.kind == "Deployment":
+                    places.setdefault(declared.name, []).append((reading.file, declared.line))
+                    self._resolve(declared, entry, desired)
+            self._keep(reading, entry)
+        return desired, places
+
+    def _resolve(self, declared: Declared, entry: Entry, desired: dict[str, Desired]) -> None:
+        name = declared.spec["workload"]["name"]
+        if name in self.broken_workloads:
+            declared.complain(
+                f"its workload '{name}' is wrong: {self.broken_workloads[name]}", "correct it first", "workload"
+            )
+        elif usable(declared, workload := self._workload(name), sorted({*self.workloads, *(self._installed or ())})):
+            assert workload is not None
+            resolved = resolve(declared, self.view, workload, self.references)
+            if resolved is not None:
+                desired[declared.name] = resolved.desired
+                entry.add(resolved.desired, self.context(workload), resolved.references)
+                return
+        self.broken.add(declared.name)
+
+    def _still_good(self, entry: Entry) -> bool:
+        for name, record in entry.deployments.items():
+            del name
+            workload = self._workload(record["workload"])
+            if (
+                workload is None
+                or workload.name in self.broken_workloads
+                or record["context"] != self.context(workload)
+            ):
+                return False
+            for path in record["refs"]:
+                known = self.kept.references.get(path)
+                if known is None or self.tree.stamp(path) != known[0]:
+                    return False
+                self.references.digests[path] = known
+        return True
+
+    def _reparse(self, file: str) -> _Reading:
+        self.flaws.found = [flaw for flaw in self.flaws.found if flaw.file != file or flaw.unreadable]
+        return self._parse(file)
+
+    def _keep(self, reading: _Reading, entry: Entry) -> None:
+        """Let the cache know a file, if nothing is wrong with it and every document of it was understood."""
+        flaws = [flaw for flaw in self.flaws.found if flaw.file == reading.file]
+        if reading.stamp is not None and all(f.severity == "warning" and not f.unreadable for f in flaws):
+            entry.flaws = flaws
+            reading.entry = entry
+
+    def _look_together(self, desired: dict[str, Desired], places: dict[str, list[tuple[str, int]]]) -> None:
+        for name, found in sorted(places.items()):
+            if len(found) > 1:
+                text = " and ".join(f"{file}:{line}" for file, line in found)
+                for file, line in found:
+                    self.flaws.add(
+                        f"the deployment '{name}' is declared {len(found)} times, in {text}",
+                        fix="keep one of them, or rename one", file=file, line=line, column=1, name=name,
+                    )  # fmt: skip
+                self.broken.add(name)
+        declared = {*places, *self.broken}
+        complaints = check_together(
+            {name: desired[name] for name in sorted(desired) if name not in self.broken},
+            declared, alone=bool(self.tree.only), nearest=nearest,
+        )  # fmt: skip
+        parsed = {d.name: d for reading in self.readings for d in reading.declared if d.kind == "Deployment"}
+        for name, what, fix, path in complaints:
+            source = desired[name].source
+            if name in parsed:
+                parsed[name].complain(what, fix, *path)
+            else:
+                self._complain_cached(name, source.file, what, fix, path)
+            self.broken.add(name)
+
+    def _complain_cached(self, name: str, file: str, what: str, fix: str, path: tuple[str | int, ...]) -> None:
+        """Give a complaint about a file that was not parsed in this pass its exact place."""
+        quiet = Flaws()
+        try:
+            content, _ = self.tree.read(os.path.join(self.tree.root, file), MAX_BYTES)
+            documents, _ = read_documents(content.decode("utf-8-sig"))
+        except (Unreadable, UnicodeDecodeError):
+            documents = []
+        for document in documents:
+            declared = declare(document, file, quiet)
+            if declared is not None and declared.kind == "Deployment" and declared.name == name:
+                declared.flaws = self.flaws
+                return declared.complain(what, fix, *path)
+        return self.flaws.add(what, fix=fix, file=file, name=name)
+
+    def _result(self, desired: dict[str, Desired]) -> Folder:
+        errors = {flaw.name for flaw in self.flaws.found if flaw.severity == "error" and flaw.name}
+        self.broken |= errors
+        if self.unknown_fleet:  # whose they are and what their defaults are is not known
+            self.broken |= desired.keys()
+        return Folder(
+            files={reading.file: reading.entry for reading in self.readings if reading.entry is not None},
+            references=self.references.digests,
+            listing=self.listing,
+            fleet=self.fleet,
+            workloads=self.workloads,
+            installed={
+                want.workload: self._installed[want.workload].key()
+                for want in desired.values()
+                if self._installed and want.workload in self._installed and want.workload not in self.workloads
+            },
+            desired={name: desired[name] for name in sorted(desired) if name not in self.broken},
+            flaws=self.flaws.found,
+            broken=frozenset(self.broken),
+            sums=[(reading.file, reading.sha256) for reading in self.readings],
+        )
+
+
+def fleet_record(declared: Declared | None) -> dict[str, Any]:
+    """Return what a Fleet says, in the form that the cache keeps."""
+    assert declared is not None
+    spec = declared.spec
+    sync, limits = spec["sync"], spec["limits"]
+    return {
+        "line": declared.line,
+        "policy": {
+            "name": declared.name,
+            "interval": sync["interval"],
+            "prune": sync["prune"],
+            "self_heal": sync["selfHeal"],
+            "allow_empty": sync["allowEmpty"],
+            "max_deletions": sync["maxDeletions"],
+            "max_running": limits["maxRunning"],
+            "max_starts_per_pass": limits["maxStartsPerPass"],
+        },
+        "defaults": declared.raw.get("defaults") or {},
+        "require_checks": spec["policy"]["requireChecks"],
+        "allowed": spec["policy"]["allowedWorkloads"],
+    }
+
+
+def record_line(made: WorkloadDeclaration) -> int:
+    line = made.source.rpartition(":")[2]
+    return int(line) if line.isdigit() else 1

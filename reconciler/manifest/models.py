@@ -1,0 +1,388 @@
+"""
+The manifest language as pydantic models: every field, its default, its meaning.
+
+They stand at the door: raw documents in, normalised JSON out (durations in seconds, sizes in bytes, every default
+written out). The JSON Schemas in `schemas/` and `haymaker explain` are made from the same text. A model knows its
+own document only: not the workload it names, not the files, not its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
+
+from reconciler.manifest.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+
+API_VERSION = "haymaker/v1"
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_WORKLOAD_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+
+
+class Model(BaseModel):
+    """Closed and strict: an unknown key is an error, and `"5"` is not 5."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+
+def _as_duration(value: Any) -> float:
+    if not isinstance(value, str):
+        raise ValueError(f"a duration needs its unit, such as 30s or 15m; got {_shown(value)}")  # noqa: TRY004 - pydantic
+    return parse_duration(value)
+
+
+def _as_size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"a size is a number of bytes or text such as 512Mi; got {_shown(value)}")
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError("a size cannot be negative")
+        return value
+    return parse_size(value)
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value[:80]!r} {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than 0s")
+    return value
+
+
+def _inside_workspace(value: str) -> str:
+    if not value or value.startswith(("/", "~")) or ".." in value.split("/") or "\0" in value:
+        raise ValueError(f"{value[:80]!r} must be a path inside the agent's workspace, relative and without '..'")
+    return value
+
+
+def _schema_or_path(value: Any) -> Any:
+    if value is not None and not isinstance(value, str | dict):
+        raise ValueError("give a JSON Schema, or the path of one")
+    return value
+
+
+_NAME_RULE = "is not a name: use up to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit"
+Name = Annotated[
+    str, _matching(_DNS_LABEL, _NAME_RULE), Field(json_schema_extra={"pattern": f"^{_DNS_LABEL.pattern}$"})
+]
+WorkloadName = Annotated[str, _matching(_WORKLOAD_NAME, "is not a workload's name")]
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[
+    float,
+    BeforeValidator(_as_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "x-unit": "duration"}),
+]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Size = Annotated[
+    int,
+    BeforeValidator(_as_size),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 0}], "x-unit": "size"}
+    ),
+]
+WorkspacePath = Annotated[str, AfterValidator(_inside_workspace)]
+LabelKey = Annotated[str, _matching(_LABEL_KEY, "is not a label's key")]
+LabelValue = Annotated[
+    str, _matching(_LABEL_VALUE, "is not a label's value: up to 63 letters, digits, '-', '_' and '.'")
+]
+
+
+M = TypeVar("M", bound=Model)
+
+
+class Metadata(Model):
+    """Who a document is about, and what people attach to it."""
+
+    name: Name = Field(
+        description="The name, unique in the folder for its kind. It is the identity: the file may move."
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, description="Words to select by (`-l team=platform`). They change without a restart."
+    )
+    annotations: dict[LabelKey, str] = Field(
+        default_factory=dict,
+        description="Notes for people and tools. Only haymaker/restartedAt means something: a new value restarts.",
+    )
+
+    @model_validator(mode="after")
+    def _nothing_reserved(self) -> Metadata:
+        for key in (*self.labels, *self.annotations):
+            if key.startswith("haymaker/") and (key != "haymaker/restartedAt" or key in self.labels):
+                raise ValueError(f"the prefix haymaker/ is reserved, and {key!r} means nothing here")
+        return self
+
+
+class WorkloadRef(Model):
+    """Which workload runs, and which versions of it will do."""
+
+    name: WorkloadName = Field(description="A workload.yaml of this folder, or an installed workload.")
+    version: str = Field(default="", description="Versions that will do, such as '>=0.2,<0.3'. Empty: any.")
+
+
+def _as_ref(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Goal(Model):
+    """The goal prompt: a file, or text in place."""
+
+    file: Text | None = Field(default=None, description="Path of the prompt, relative to this manifest.")
+    inline: Text | None = Field(default=None, description="The prompt itself. Never templated: opaque text.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Goal:
+        return _exactly_one(self, "file", "inline")
+
+
+class ValueFrom(Model):
+    """Where a value comes from when the agent starts. The value itself is never recorded."""
+
+    env: Annotated[str, _matching(_ENV_NAME, "is not a variable's name")] | None = Field(
+        default=None, description="A variable of the environment that haymaker runs in."
+    )
+    file: Text | None = Field(default=None, description="A file, relative to this manifest, read at each start.")
+    command: list[str] | None = Field(
+        default=None, description="A program whose output is the value. Not supported yet."
+    )
+    keyring: str | None = Field(default=None, description="An entry of the system's keyring. Not supported yet.")
+
+    @model_validator(mode="after")
+    def _one(self) -> ValueFrom:
+        return _exactly_one(self, "env", "file", "command", "keyring")
+
+
+class EnvVar(Model):
+    """One variable of the agent's environment."""
+
+    name: Annotated[str, _matching(_ENV_NAME, "is not a variable's name")] = Field(description="The variable's name.")
+    value: str | None = Field(default=None, description="The value in plain sight; for a secret use valueFrom.")
+    value_from: ValueFrom | None = Field(default=None, description="Where the value comes from at each start.")
+
+    @model_validator(mode="after")
+    def _one(self) -> EnvVar:
+        if self.name.startswith("HAYMAKER_"):
+            raise ValueError(f"{self.name} is reserved: names that start with HAYMAKER_ are set by haymaker")
+        if self.value is not None and "\0" in self.value:
+            raise ValueError("a variable cannot hold a NUL character")
+        return _exactly_one(self, "value", "value_from")
+
+
+class Backoff(Model):
+    """How long to wait between attempts: duration x factor for each failure, up to maxDuration."""
+
+    duration: Duration = Field(default=10.0, description="The first wait.")
+    factor: float = Field(
+        default=2.0, ge=1, le=1000, allow_inf_nan=False, description="What each failure multiplies it by."
+    )
+    max_duration: Duration = Field(default=300.0, description="The longest wait.")
+
+
+class Limits(Model):
+    """Resource limits of the process; what the host cannot enforce, the plan says."""
+
+    memory: Size | None = Field(default=None, description="Address space, such as 2Gi.")
+    cpu_time: PositiveDuration | None = Field(default=None, description="Processor time, such as 1h.")
+    open_files: int | None = Field(default=None, ge=16, le=1048576, description="File descriptors.")
+
+
+class Run(Model):
+    """How the agent runs: once or for ever, how long, and what happens when it ends."""
+
+    mode: Literal["task", "service"] = Field(default="task", description="task: ends by itself. service: kept alive.")
+    schedule: str | None = Field(default=None, description="Cron expression for tasks. Not supported yet.")
+    time_zone: str = Field(default="UTC", description="Time zone of the schedule. Not supported yet.")
+    concurrency_policy: Literal["Forbid", "Replace", "Allow"] = Field(
+        default="Forbid", description="When a start is due and the last run still runs. Not supported yet."
+    )
+    restart_policy: Literal["Never", "OnFailure", "Always"] | None = Field(
+        default=None, description="When to start again after an end. Left out: Never for tasks, Always for services."
+    )
+    backoff_limit: int = Field(
+        default=3, ge=0, le=1_000_000, description="Failed attempts of a generation before giving up."
+    )
+    backoff: Backoff = Field(default_factory=Backoff, description="The wait between attempts.")
+    timeout: PositiveDuration | None = Field(
+        default=None, description="The longest a run may take. Left out: no limit."
+    )
+    progress_deadline: Duration = Field(
+        default=900.0, description="No progress for so long is Stalled. Not supported yet."
+    )
+    on_stalled: Literal["report", "stop", "restart"] = Field(
+        default="report", description="What to do about a stalled run. Not supported yet."
+    )
+    termination_grace_period: Duration = Field(default=30.0, description="From SIGTERM to SIGKILL when stopping.")
+    side_effects: Literal["none", "external"] = Field(
+        default="external",
+        description="none: a run in doubt after a crash may run again. external: it waits for a person.",
+    )
+    limits: Limits = Field(default_factory=Limits, description="Resource limits of the process.")
+
+
+class Update(Model):
+    """What a change of the manifest does to a run that is under way."""
+
+    strategy: Literal["Recreate", "OnCompletion", "Manual"] = Field(
+        default="Recreate", description="Recreate: stop and start. OnCompletion: let it end first. Manual: ask."
+    )
+    auto_revert: bool = Field(default=False, description="Go back to the last healthy digest. Not supported yet.")
+
+
+class Budget(Model):
+    """What a run may spend. Not supported yet."""
+
+    max_turns: int | None = Field(default=None, ge=1, description="Turns of the model.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens, in and out.")
+    max_cost_usd: float | None = Field(default=None, gt=0, alias="maxCostUSD", description="Cost in US dollars.")
+    period: Literal["run", "day", "month"] = Field(default="run", description="What the figures are counted over.")
+    on_exceeded: Literal["stop", "warn", "hold"] = Field(default="stop", description="What happens when it is spent.")
+
+
+class FileCheck(Model):
+    """A file that must be there when the agent has ended."""
+
+    path: WorkspacePath = Field(description="Path in the agent's workspace.")
+    min_bytes: Size = Field(default=0, description="The least size.")
+    json_schema: Annotated[
+        Any,
+        AfterValidator(_schema_or_path),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}),
+    ] = Field(
+        default=None, description="A JSON Schema that it must satisfy: a file relative to this manifest, or in place."
+    )
+
+
+class Check(Model):
+    """One check of a run's success, made by haymaker, without credentials, in the agent's workspace."""
+
+    name: Name = Field(description="The check's name, unique in this list.")
+    file: FileCheck | None = Field(default=None, description="A file that must be there.")
+    command: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="A program that must end with exit code 0."
+    )
+    timeout: PositiveDuration = Field(default=300.0, description="The longest the command may take.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Check:
+        if self.file is not None and "timeout" in self.model_fields_set:
+            raise ValueError("timeout belongs to a check with a command")
+        return _exactly_one(self, "file", "command")
+
+
+class Success(Model):
+    """What decides GoalMet."""
+
+    checks: list[Check] = Field(default_factory=list, description="All of them must pass.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Success:
+        _no_twins([check.name for check in self.checks], "check")
+        return self
+
+
+class Retention(Model):
+    """What is kept of past runs."""
+
+    keep_runs: int = Field(default=10, ge=0, le=100_000, description="How many runs.")
+    max_age: Duration = Field(default=2_592_000.0, description="For how long.")
+    max_bytes: Size | None = Field(default=None, description="How much in all. Left out: no limit.")
+
+
+class Artifacts(Model):
+    """What of a run's workspace is archived when it ends."""
+
+    paths: list[WorkspacePath] = Field(default_factory=list, description="Files and globs in the workspace.")
+    transcript: bool = Field(default=True, description="Archive the conversation too.")
+    retention: Retention = Field(default_factory=Retention, description="What is kept of past runs.")
+
+
+class Dependency(Model):
+    """A deployment that comes first."""
+
+    name: Name = Field(description="Name of a deployment in this folder.")
+    condition: Literal["Started", "Completed", "GoalMet"] = Field(
+        default="Started", description="What it must have reached."
+    )
+
+
+class DeploymentSpec(Model):
+    """One agent, as it should be."""
+
+    workload: Annotated[
+        WorkloadRef,
+        BeforeValidator(_as_ref),
+        Field(description="What runs: a name, or {name, version}."),
+    ]
+    desired_state: Literal["running", "stopped"] = Field(
+        default="running", description="running or stopped. To delete it, delete the manifest."
+    )
+    goal: Goal | None = Field(default=None, description="The goal prompt; the same as config.goal_file.")
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Settings, checked by the workload's config_schema."
+    )
+    env: list[EnvVar] = Field(
+        default_factory=list,
+        description="The agent's environment, beside PATH, HOME, LANG, TZ and TMPDIR. Nothing else is passed on.",
+    )
+    run: Run = Field(default_factory=Run, description="How it runs.")
+    update: Update = Field(default_factory=Update, description="What a change does to a run under way.")
+    budget: Budget | None = Field(default=None, description="What it may spend. Not supported yet.")
+    success: Success = Field(default_factory=Success, description="What decides GoalMet.")
+    artifacts: Artifacts = Field(default_factory=Artifacts, description="What is archived of a run.")
+    depends_on: list[Dependency] = Field(default_factory=list, description="What must come first. A cycle is an error.")
+    suspend: bool = Field(default=False, description="Leave it alone for now. Not the same as stopped.")
+    deletion_policy: Literal["Delete", "Retain", "Orphan"] = Field(
+        default="Delete",
+        description="Delete: stop and clean up. Retain: stop, keep the workspace. Orphan: let it run, forget it.",
+    )
+    protect: bool = Field(default=False, description="Refuse to delete it until a manifest says false.")
+    renamed_from: list[Name] = Field(
+        default_factory=list, description="Earlier names: identity, history and the running process are kept."
+    )
+
+    @model_validator(mode="after")
+    def _unique(self) -> DeploymentSpec:
+        _no_twins([item.name for item in self.env], "variable")
+        _no_twins([item.name for item in self.depends_on], "dependency")
+        _no_twins(self.renamed_from, "name")
+        return self
+
+
+class Deployment(Model):
+    """One desired agent."""
+
+    api_version: Literal["haymaker/v1"] = Field(description="Always haymaker/v1.")
+    kind: Literal["Deployment"] = Field(description="Always Deployment.")
+    metadata: Metadata = Field(description="Its name, labels and annotations.")
+    spec: DeploymentSpec = Field(description="What should run.")
+
+
+def _exactly_one(model: M, *fields: str) -> M:
+    given = [field for field in fields if getattr(model, field) is not None]
+    if len(given) != 1:
+        words = " or ".join(to_camel(field) for field in fields)
+        raise ValueError(
+            f"give exactly one of {words}" + (f", not {' and '.join(map(to_camel, given))}" if given else "")
+        )
+    return model
+
+
+def _no_twins(names: list[str], what: str) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise ValueError(f"the {what} {twins[0]} is given twice")

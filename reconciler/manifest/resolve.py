@@ -1,0 +1,430 @@
+"""
+One valid Deployment document, its fleet's defaults and its workload, into one `Desired`.
+
+Looks at the files that the document names, through the tree it came from; never at its neighbours (`crosscheck`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
+from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
+from reconciler.manifest.models import DeploymentSpec
+from reconciler.manifest.trees import Unreadable, is_inside
+from reconciler.manifest.validate import check_overlay, nearest, show
+from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.manifest.trees import Stamp, Tree
+    from reconciler.manifest.validate import Declared, Path
+    from reconciler.manifest.workloads import WorkloadDeclaration
+
+_MAX_REFERENCED = 64 << 20
+GOAL_FILE = "prompt.md"
+
+
+@dataclass(slots=True)
+class References:
+    """The files that manifests name: each read once, with the stamp that vouches for it."""
+
+    tree: Tree
+    digests: dict[str, tuple[Stamp, str]] = field(default_factory=dict)  # absolute path -> stamp, sha256
+
+    def digest(self, folder: str, path: str, *, trusted: str = "") -> tuple[str, str]:
+        """
+        Return (absolute path, sha256) of a file named in a manifest of `folder`.
+
+        Raises:
+            Unreadable: it is missing, a folder, or outside both the repository and `trusted`.
+        """
+        absolute = self._place(folder, path, trusted)
+        if absolute not in self.digests:
+            content, stamp = self.tree.read(absolute, _MAX_REFERENCED)
+            self.digests[absolute] = (stamp, hashlib.sha256(content).hexdigest())
+        return absolute, self.digests[absolute][1]
+
+    def content(self, folder: str, path: str) -> tuple[str, bytes]:
+        absolute = self._place(folder, path, "")
+        content, stamp = self.tree.read(absolute, _MAX_REFERENCED)
+        self.digests[absolute] = (stamp, hashlib.sha256(content).hexdigest())
+        return absolute, content
+
+    def check_place(self, folder: str, path: str) -> None:
+        """Refuse a path that leaves the repository; the file need not be there yet."""
+        self._place(folder, path, "")
+
+    def _place(self, folder: str, path: str, trusted: str) -> str:
+        if "\0" in path:
+            raise Unreadable("a path cannot hold a NUL character", "correct the path")
+        absolute = os.path.normpath(os.path.join(folder, path))
+        if not (trusted and is_inside(absolute, trusted)):
+            if not is_inside(absolute, self.tree.base):
+                raise Unreadable(f"the path leads out of {self.tree.base}", "keep the file inside the repository")
+            self.tree.real(absolute)
+        return absolute
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """What of the Fleet bears on a deployment."""
+
+    defaults: dict[str, Any] = field(default_factory=dict)  # as written
+    folder: str = ""  # where the Fleet stands, absolute
+    require_checks: bool = False
+    allowed: tuple[str, ...] | None = None
+
+    def key(self) -> str:
+        words = json.dumps([self.defaults, self.folder, self.require_checks, self.allowed], sort_keys=True)
+        return hashlib.sha256(words.encode()).hexdigest()[:24]
+
+
+@dataclass(slots=True)
+class Resolved:
+    desired: Desired
+    references: list[str]  # absolute paths of the files it names
+
+
+class _Resolution:
+    """The work on one document. Every complaint is noted; the first few do not hide the rest."""
+
+    def __init__(
+        self, declared: Declared, fleet: FleetView, workload: WorkloadDeclaration, references: References
+    ) -> None:
+        self.declared = declared
+        self.fleet = fleet
+        self.workload = workload
+        self.references = references
+        self.folder = os.path.dirname(os.path.join(references.tree.root, declared.file))
+        self.used: list[str] = sorted(workload.files)
+        self.recipe_files: dict[str, str] = {}
+        self.recipe_digests: dict[str, str] = {}
+        self.inline_files: dict[str, str] = {}
+        self.file_digests: dict[str, str] = {}
+
+    def run(self) -> Resolved | None:
+        before = len(self.declared.flaws.found)
+        spec = self._with_defaults()
+        if spec is None:
+            return None
+        self._check_policy(spec)
+        config = self._config(spec)
+        spec["goal"], config = self._goal(spec, config)
+        run_config = self._config_files(config)
+        self._check_env(spec)
+        self._inline_schemas(spec)
+        for index, item in enumerate(spec["dependsOn"]):
+            if item["name"] == self.declared.name:
+                self.declared.complain("it depends on itself", "remove it", "dependsOn", index)
+        if any(flaw.severity == "error" for flaw in self.declared.flaws.found[before:]):
+            return None
+        if spec["goal"] is not None:
+            run_config = {**run_config, GOAL_KEY: GOAL_FILE}
+        return Resolved(self._desired(spec, config, run_config), sorted(set(self.used)))
+
+    def _with_defaults(self) -> dict[str, Any] | None:
+        declared = self.declared
+        overlay: dict[str, Any] = {"run": self.workload.run} if self.workload.run else {}
+        overlay = merge(overlay, rebase(self.fleet.defaults, self.fleet.folder, self.folder))
+        if not overlay:
+            spec = dict(declared.spec)
+        else:
+            raw = {key: value for key, value in declared.raw.items() if value is not None}
+            merged = merge({key: value for key, value in overlay.items() if key != "env"}, raw)
+            if overlay.get("env"):
+                own = {item["name"] for item in raw.get("env", ())}
+                merged["env"] = [item for item in overlay["env"] if item["name"] not in own] + raw.get("env", [])
+            try:
+                spec = check_overlay(DeploymentSpec, merged)
+            except ValueError as error:
+                declared.complain(f"with the defaults filled in, {error}", "set it here, or correct the default")
+                return None
+        run = dict(spec["run"])
+        run["restartPolicy"] = run["restartPolicy"] or ("Always" if run["mode"] == "service" else "Never")
+        spec["run"] = run
+        if run["backoff"]["maxDuration"] < run["backoff"]["duration"]:
+            declared.complain("backoff.maxDuration is below backoff.duration", "raise it", "run", "backoff")
+        return spec
+
+    def _check_policy(self, spec: dict[str, Any]) -> None:
+        declared, allowed = self.declared, self.fleet.allowed
+        if allowed is not None and self.workload.name not in allowed:
+            declared.complain(
+                f"the fleet allows no workload '{self.workload.name}'",
+                "add it to spec.policy.allowedWorkloads of the Fleet, or use another", "workload",
+            )  # fmt: skip
+        if self.fleet.require_checks and not spec["success"]["checks"]:
+            declared.complain("the fleet requires success.checks", "add a check to spec.success.checks", "success")
+        version = spec["workload"]["version"]
+        if version:
+            self._check_version(version)
+
+    def _check_version(self, wanted: str) -> None:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - few manifests pin a version
+        from packaging.version import InvalidVersion, Version  # noqa: PLC0415
+
+        path = ("workload", "version")
+        try:
+            fits = SpecifierSet(wanted).contains(Version(self.workload.version), prereleases=True)
+        except InvalidSpecifier:
+            self.declared.complain(f"{show(wanted)} is not a version range", "write one such as '>=0.2,<0.3'", *path)
+        except InvalidVersion:
+            self.declared.complain(
+                f"workload '{self.workload.name}' has the version {show(self.workload.version)}, which cannot be compared",
+                "correct the version in its workload.yaml", *path,
+            )  # fmt: skip
+        else:
+            if not fits:
+                self.declared.complain(
+                    f"workload '{self.workload.name}' is {self.workload.version}, not {wanted}",
+                    "install a version that fits, or correct the range", *path,
+                )  # fmt: skip
+
+    def _config(self, spec: dict[str, Any]) -> dict[str, Any]:
+        schema = self.workload.config_schema
+        given = spec["config"]
+        config = fill_defaults(given, schema)
+        if spec["goal"] is not None and GOAL_KEY in given:
+            self.declared.complain(
+                "goal and config.goal_file are both given", "keep one of the two", "config", GOAL_KEY
+            )
+        checked = {**config, GOAL_KEY: GOAL_FILE} if spec["goal"] is not None and GOAL_KEY in schema else config
+        for path, what, fix in check_config(checked, schema):
+            self.declared.complain(what, fix, "config", *path)
+        if spec["goal"] is not None and schema and GOAL_KEY not in schema:
+            self.declared.complain(f"workload '{self.workload.name}' takes no goal", "remove it", "goal")
+        return config
+
+    def _goal(self, spec: dict[str, Any], config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        goal = spec["goal"]
+        rest = {key: value for key, value in config.items() if key != GOAL_KEY}
+        if goal is not None and goal["inline"] is not None:
+            text = goal["inline"]
+            self.inline_files[GOAL_FILE] = text
+            return {"inline": text, "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}, rest
+        if goal is not None:
+            file, path, folder = goal["file"], ("goal", "file"), self.folder
+        elif isinstance(config.get(GOAL_KEY), str):
+            file, path = config[GOAL_KEY], ("config", GOAL_KEY)
+            folder = self.folder if GOAL_KEY in spec["config"] else self.workload.directory
+        else:
+            return None, rest
+        digest = self._take(file, folder, GOAL_FILE, path)
+        if digest == hashlib.sha256(b"").hexdigest():
+            self.declared.complain(f"the goal '{file}' is empty", "write the goal", *path)
+        return {"file": file, "sha256": digest}, rest
+
+    def _config_files(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Take note of every file that the config names; return the config as the agent will see it."""
+        schema, given = self.workload.config_schema, self.declared.raw.get("config") or {}
+        shown = dict(config)
+        for key in config:
+            folder = self.folder if key in given else self.workload.directory
+            shown[key] = self._file_value(config[key], schema.get(key) or {}, (key,), folder)
+        return shown
+
+    def _file_value(self, value: Any, entry: dict[str, Any], path: Path, folder: str) -> Any:
+        if isinstance(value, str) and is_file(str(path[-1]) if len(path) == 1 else "", entry):
+            words = ".".join(map(str, path))
+            place = f"files/{re.sub(r'[^A-Za-z0-9_-]', '_', words)}/{os.path.basename(value) or 'file'}"
+            self.file_digests[words] = self._take(value, folder, place, ("config", *path))
+            return place
+        if isinstance(value, dict) and entry.get("properties"):
+            known = entry["properties"]
+            return {
+                key: self._file_value(item, known.get(key) or {}, (*path, key), folder) for key, item in value.items()
+            }
+        if isinstance(value, list) and isinstance(entry.get("items"), dict):
+            return [self._file_value(item, entry["items"], (*path, i), folder) for i, item in enumerate(value)]
+        return value
+
+    def _take(self, file: str, folder: str, place: str, path: Path) -> str:
+        try:
+            absolute, digest = self.references.digest(folder, file, trusted=_trusted(self.workload, folder))
+        except Unreadable as error:
+            self.declared.complain(f"'{file}': {error.what}", error.fix, *path)
+            return ""
+        self.used.append(absolute)
+        self.recipe_files[place] = absolute
+        self.recipe_digests[place] = digest
+        return digest
+
+    def _check_env(self, spec: dict[str, Any]) -> None:
+        normal = []
+        for index, item in enumerate(spec["env"]):
+            source = {kind: value for kind, value in (item["valueFrom"] or {}).items() if value is not None}
+            normal.append({"name": item["name"], **({"valueFrom": source} if source else {"value": item["value"]})})
+            if "file" in source:
+                try:
+                    self.references.check_place(self.folder, source["file"])
+                except Unreadable as error:
+                    self.declared.complain(
+                        f"'{source['file']}': {error.what}", error.fix, "env", index, "valueFrom", "file"
+                    )
+        spec["env"] = normal
+
+    def _inline_schemas(self, spec: dict[str, Any]) -> None:
+        checks = []
+        for index, check in enumerate(spec["success"]["checks"]):
+            wanted = (check["file"] or {}).get("jsonSchema")
+            check = {key: value for key, value in check.items() if value is not None}
+            if "file" in check:
+                check.pop("timeout", None)
+            if wanted is not None:
+                path = ("success", "checks", index, "file", "jsonSchema")
+                check["file"] = {**check["file"], "jsonSchema": self._json_schema(wanted, path)}
+            checks.append(check)
+        spec["success"] = {"checks": checks}
+
+    def _json_schema(self, wanted: Any, path: Path) -> Any:
+        if isinstance(wanted, str):
+            try:
+                absolute, content = self.references.content(self.folder, wanted)
+                self.used.append(absolute)
+                wanted = json.loads(content)
+            except Unreadable as error:
+                return self.declared.complain(f"'{wanted}': {error.what}", error.fix, *path)
+            except (ValueError, RecursionError):
+                return self.declared.complain(f"'{wanted}' is not JSON", "write a JSON Schema there", *path)
+        import jsonschema  # noqa: PLC0415 - costs 100 ms, and few manifests have one
+
+        try:
+            jsonschema.Draft202012Validator.check_schema(wanted)
+        except jsonschema.SchemaError as error:
+            return self.declared.complain(f"not a JSON Schema: {error.message[:200]}", "correct the schema", *path)
+        except RecursionError:
+            return self.declared.complain("the schema is nested too deeply", "flatten it", *path)
+        if any(not reference.startswith("#") for reference in _references(wanted)):
+            return self.declared.complain("a $ref leads out of the schema", "use references that start with #", *path)
+        return wanted
+
+    def _desired(self, spec: dict[str, Any], config: dict[str, Any], run_config: dict[str, Any]) -> Desired:
+        declared, workload, run = self.declared, self.workload, spec["run"]
+        in_place = sorted(key for key, entry in workload.config_schema.items() if entry.get("restart") is False)
+        spec = {
+            **{key: value for key, value in spec.items() if key != "budget"},
+            "workload": {**spec["workload"], "code": workload.code},
+            "config": config,
+            "files": dict(sorted(self.file_digests.items())),
+            "inPlaceConfig": [key for key in in_place if key in config],
+        }
+        backoff = run["backoff"]
+        return Desired(
+            name=declared.name,
+            workload=workload.name,
+            digest=spec_digest(spec, restarted_at=declared.annotations.get(RESTARTED_AT, "")),
+            source=Source(declared.file, declared.line),
+            spec=spec,
+            recipe=Recipe(
+                argv=workload.argv,
+                path_prefix=workload.path_prefix,
+                workload_dir=workload.directory,
+                source_dir=self.folder,
+                config=run_config,
+                files=self.recipe_files,
+                file_digests=self.recipe_digests,
+                inline_files=self.inline_files,
+            ),
+            labels=declared.labels,
+            annotations=declared.annotations,
+            stopped=spec["desiredState"] == "stopped",
+            suspend=spec["suspend"],
+            service=run["mode"] == "service",
+            restart_policy=run["restartPolicy"],
+            backoff_limit=run["backoffLimit"],
+            backoff=Backoff(backoff["duration"], backoff["factor"], backoff["maxDuration"]),
+            timeout=run["timeout"],
+            grace=run["terminationGracePeriod"],
+            side_effects=run["sideEffects"],
+            strategy=spec["update"]["strategy"],
+            has_checks=bool(spec["success"]["checks"]),
+            depends_on=tuple(Dependency(item["name"], item["condition"]) for item in spec["dependsOn"]),
+            deletion_policy=spec["deletionPolicy"],
+            protect=spec["protect"],
+            renamed_from=tuple(spec["renamedFrom"]),
+            settings=settings_digest(spec, declared.labels, declared.annotations),
+        )
+
+
+def resolve(
+    declared: Declared, fleet: FleetView, workload: WorkloadDeclaration, references: References
+) -> Resolved | None:
+    """Return what a document desires, or None after noting everything that keeps it from being known."""
+    return _Resolution(declared, fleet, workload, references).run()
+
+
+def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list[str]) -> bool:
+    """Note why a deployment's workload cannot run, if it cannot."""
+    name = declared.spec["workload"]["name"]
+    if workload is None:
+        near = nearest(name, known)
+        fix = f"did you mean '{near}'?" if near else "declare it in a workload.yaml of this folder, or install it"
+        declared.complain(f"there is no workload '{name}'", fix, "workload")
+    elif workload.problem:
+        declared.complain(
+            f"workload '{name}' cannot be used: {workload.problem}", "correct or reinstall it", "workload"
+        )
+    elif workload.type == "prompt":
+        declared.complain(
+            f"workload '{name}' is of type prompt, which is not supported yet", "use the workload goal-agent", "workload"
+        )  # fmt: skip
+    elif not workload.command:
+        declared.complain(
+            f"workload '{name}' has no command; a Python class is not supported yet",
+            "give its workload.yaml a command: [...]", "workload",
+        )  # fmt: skip
+    else:
+        return True
+    return False
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one spec over another: maps merge, anything else replaces. What is left empty replaces nothing."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            result[key] = merge(below, value)
+        elif value is not None:
+            result[key] = value
+    return result
+
+
+def rebase(defaults: dict[str, Any], folder: str, to: str) -> dict[str, Any]:
+    """Rewrite the paths that a Fleet's defaults name, so that they hold in a manifest of the folder `to`."""
+    if not defaults or folder == to:
+        return defaults
+
+    def moved(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {name: moved(item, f"{key}.{name}") for name, item in value.items()}
+        if isinstance(value, list):
+            return [moved(item, key) for item in value]
+        is_path = key in (".env.valueFrom.file", ".success.checks.file.jsonSchema") and isinstance(value, str)
+        return os.path.relpath(os.path.join(folder, value), to) if is_path else value
+
+    result: dict[str, Any] = moved(defaults, "")
+    return result
+
+
+def _trusted(workload: WorkloadDeclaration, folder: str) -> str:
+    return workload.directory if workload.origin == "installed" and folder == workload.directory else ""
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)

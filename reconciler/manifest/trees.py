@@ -1,0 +1,260 @@
+"""
+Where files come from: a folder on disk. (`gittree` reads the same folder as a commit has it.)
+
+A tree lists the YAML files under its root, reads a file only when it holds still, and keeps every path inside the
+repository. It knows nothing of what the files say.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from reconciler.manifest.problems import Flaw
+
+Stamp = tuple[Any, ...]  # a file's identity: what changes when its content does
+IGNORE_FILE = ".haymakerignore"
+SETTLE_NS = 50_000_000  # a file younger than this may change again within one tick of its clock
+_MAX_REFERENCED = 64 << 20
+_READS = 5
+
+
+class Unreadable(Exception):  # noqa: N818 - what happened, in a word; it never leaves this package
+    """A file that cannot be read; `what` says why and `fix` what to do."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        self.what = what
+        self.fix = fix
+        super().__init__(what)
+
+
+@dataclass(slots=True)
+class Listing:
+    """The YAML files of a tree, sorted by their path relative to its root, and what could not be listed."""
+
+    files: list[tuple[str, Stamp | None]] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    ignores: dict[str, Stamp | None] = field(default_factory=dict)  # folder -> its .haymakerignore
+    verdicts: dict[str, bool] = field(default_factory=dict)  # path -> ignored, for paths under an ignore file
+
+
+class Tree(Protocol):
+    root: str  # the folder, absolute, symlinks resolved
+    base: str  # the repository's root, or `root`: no path may leave it
+    only: str  # the one file that `-f` named, relative to root, or ""
+    is_live: bool  # files on disk, which can change and be run
+
+    def list_files(self, known: Listing | None = None) -> Listing: ...
+
+    def read(self, path: str, limit: int) -> tuple[bytes, Stamp]:
+        """Read a file by its absolute path. Raises Unreadable."""
+        ...
+
+    def stamp(self, path: str) -> Stamp | None:
+        """Give a file's identity just now, or None where there is none."""
+        ...
+
+    def real(self, path: str) -> str:
+        """Resolve symlinks. Raises Unreadable when that leads out of `base`."""
+        ...
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def is_settled(stamp: Stamp, now_ns: int) -> bool:
+    """Say whether a file with this stamp is old enough for the stamp to vouch for its content."""
+    return bool(max(stamp[2], stamp[3]) < now_ns - SETTLE_NS)
+
+
+def find_base(folder: str) -> str:
+    """Return the nearest parent with a `.git`, or the folder itself."""
+    at = folder
+    while True:
+        if os.path.lexists(os.path.join(at, ".git")):
+            return at
+        parent = os.path.dirname(at)
+        if parent == at:
+            return folder
+        at = parent
+
+
+def is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
+
+
+class WorkTree:
+    """Files as they stand on disk."""
+
+    is_live = True
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        real = os.path.realpath(path)
+        is_file = os.path.isfile(real)
+        self.root = os.path.realpath(os.path.dirname(os.path.abspath(path))) if is_file else real
+        self.only = os.path.basename(os.path.abspath(path)) if is_file else ""
+        self.base = find_base(self.root)
+
+    def list_files(self, known: Listing | None = None) -> Listing:
+        """List the YAML files; `known` is an earlier listing, whose ignore verdicts hold where nothing changed."""
+        listing = Listing()
+        if self.only:
+            listing.files.append((self.only, self.stamp(os.path.join(self.root, self.only))))
+            return listing
+        self._walk("", listing, _Ignore(self, listing, known or Listing()), set())
+        listing.files.sort()
+        return listing
+
+    def _walk(self, folder: str, listing: Listing, ignore: _Ignore, above: set[tuple[int, int]]) -> None:
+        path = os.path.join(self.root, folder)
+        try:
+            with os.scandir(path) as entries:
+                children = list(entries)
+        except OSError as error:
+            listing.flaws.append(_cannot(folder or ".", "folder", error))
+            return
+        judged = ignore.enter(folder, children)
+        prefix = folder + "/" if folder else ""
+        for entry in children:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            if name.endswith((".yaml", ".yml")) and not entry.is_dir():
+                if judged and ignore.covers(prefix + name):
+                    continue
+                try:
+                    listing.files.append((prefix + name, stamp_of(entry.stat())))
+                except OSError:
+                    listing.files.append((prefix + name, None))
+            elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir()):
+                if judged and ignore.covers(prefix + name + "/"):
+                    continue
+                if entry.is_symlink() and not self._may_enter(entry.path, above):
+                    continue
+                identity = (entry.inode(), 0) if not entry.is_symlink() else _identity(entry.path)
+                if identity in above:
+                    continue
+                self._walk(prefix + name, listing, ignore, above | {identity})
+
+    def _may_enter(self, path: str, above: set[tuple[int, int]]) -> bool:
+        real = os.path.realpath(path)
+        return is_inside(real, self.base) and not is_inside(self.root, real) and _identity(real) not in above
+
+    def read(self, path: str, limit: int = _MAX_REFERENCED) -> tuple[bytes, Stamp]:
+        try:
+            for attempt in range(_READS):
+                if attempt:
+                    time.sleep(0.01)
+                if (result := _read_once(path, limit)) is not None:
+                    return result
+        except FileNotFoundError:
+            raise Unreadable("there is no such file", "create it, or correct the path") from None
+        except OSError as error:
+            raise Unreadable(f"it cannot be read: {error.strerror}", "correct its type or its permissions") from None
+        raise Unreadable("it is being written to", "try again when it holds still")
+
+    def stamp(self, path: str) -> Stamp | None:
+        try:
+            return stamp_of(os.stat(path))
+        except OSError:
+            return None
+
+    def real(self, path: str) -> str:
+        real = os.path.realpath(path)
+        if not is_inside(real, self.base):
+            raise Unreadable(f"the path leads out of {self.base}", "keep the file inside the repository")
+        return real
+
+
+def _read_once(path: str, limit: int) -> tuple[bytes, Stamp] | None:
+    """Read a file, or give None when it changed meanwhile."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        if stat.S_ISDIR(before.st_mode):
+            raise Unreadable("it is a folder", "name a file")
+        if not stat.S_ISREG(before.st_mode):
+            raise Unreadable("it is not a regular file", "put a regular file there")
+        if before.st_size > limit:
+            raise Unreadable(f"it is larger than {limit >> 20} MiB", "split it, or leave it out")
+        content = b""
+        while len(content) <= before.st_size:
+            block = os.read(descriptor, before.st_size + 1 - len(content))
+            if not block:
+                break
+            content += block
+    finally:
+        os.close(descriptor)
+    stamp = stamp_of(before)
+    if len(content) != before.st_size or stamp != stamp_of(os.stat(path)):
+        return None
+    return content, stamp
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        return (os.stat(path).st_ino, 0)
+    except OSError:
+        return (-1, -1)
+
+
+def _cannot(path: str, what: str, error: OSError) -> Flaw:
+    return Flaw(
+        f"this {what} cannot be read: {error.strerror}", "correct its permissions, or list it in .haymakerignore",
+        path, unreadable=True,
+    )  # fmt: skip
+
+
+class _Ignore:
+    """Which paths the `.haymakerignore` files leave out. Remembers verdicts, so that nothing is matched twice."""
+
+    def __init__(self, tree: WorkTree, listing: Listing, known: Listing) -> None:
+        self._tree = tree
+        self._listing = listing
+        self._known = known
+        self._specs: list[tuple[str, Any]] = []  # folder prefix, lines or the compiled spec
+        self._changed: list[str] = []  # prefixes under which remembered verdicts are void
+
+    def enter(self, folder: str, children: list[os.DirEntry[str]]) -> bool:
+        """Take note of a folder's own ignore file; say whether any ignore file bears on its children."""
+        prefix = folder + "/" if folder else ""
+        here = next((child for child in children if child.name == IGNORE_FILE), None)
+        stamp = self._tree.stamp(here.path) if here is not None else None
+        if here is not None:
+            self._listing.ignores[folder] = stamp
+            self._specs.append((prefix, None))
+        if stamp != self._known.ignores.get(folder):
+            self._changed.append(prefix)
+        return any(prefix.startswith(above) for above, _ in self._specs)
+
+    def covers(self, path: str) -> bool:
+        known = self._known.verdicts.get(path)
+        if known is not None and not any(path.startswith(prefix) for prefix in self._changed):
+            self._listing.verdicts[path] = known
+            return known
+        verdict = False
+        for index, (prefix, spec) in enumerate(self._specs):
+            if path.startswith(prefix):
+                if spec is None:
+                    spec = self._compile(prefix)
+                    self._specs[index] = (prefix, spec)
+                result = spec.check_file(path.removeprefix(prefix)).include
+                verdict = verdict if result is None else result
+        self._listing.verdicts[path] = verdict
+        return verdict
+
+    def _compile(self, prefix: str) -> Any:
+        import pathspec  # noqa: PLC0415 - only a folder with a new ignore file pays for it
+
+        file = prefix + IGNORE_FILE
+        try:
+            content, _ = self._tree.read(os.path.join(self._tree.root, file), 1 << 20)
+            return pathspec.GitIgnoreSpec.from_lines(content.decode().splitlines())
+        except (Unreadable, ValueError) as error:
+            what = error.what if isinstance(error, Unreadable) else f"it cannot be understood: {error}"
+            self._listing.flaws.append(Flaw(what, "write it in gitignore's syntax", file, unreadable=True))
+            return pathspec.GitIgnoreSpec.from_lines([])
