@@ -1,0 +1,156 @@
+"""
+The local engine: runs are detached processes of this machine, children of the shim of this HAYMAKER_HOME.
+
+`find`, `observe` and `list` look and never write; they work without the shim and load no asyncio. Effects go
+through the shim (`submit`) or are done right here, by identity (`stop`, `forget`), from any process at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from agent_haymaker import processes
+from agent_haymaker.engines import Capabilities, Handle, Observation, RunSpec, RunState, claims, local_look
+from agent_haymaker.engines.local_look import ENGINE, Found, Looker, process_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from pathlib import Path
+
+    from agent_haymaker.engines.local_effects import Effects
+
+_PATIENCE = 2.0  # seconds that a look waits for a shim that is about to write down an end
+
+
+class LocalEngine:
+    """
+    The engine of one HAYMAKER_HOME.
+
+    With `fence` the caller promises to hold the pass lock: what an earlier holder asked of the shim and was killed
+    before it got is dropped before anything is looked up or started.
+    """
+
+    name = ENGINE
+
+    def __init__(self, home: Path | str, *, fence: bool = False) -> None:
+        self._root = os.path.abspath(home)
+        self._home = f"{self._root}/engines/local"
+        self._fence = fence
+        self._looker = Looker(self._home, fence=fence)
+        self._made: Effects | None = None
+
+    def capabilities(self) -> Capabilities:
+        import sys
+
+        limits = {"cpuTime", "openFiles"} | ({"memory"} if sys.platform == "linux" else set())
+        return Capabilities(limits=frozenset(limits))
+
+    # -- looks
+
+    def find(self, key: str) -> Observation | None:
+        """As the port says. With `fence`, what a killed holder of the pass lock had asked is settled first."""
+        found = self._looker.find(key)
+        return None if found is None else found.seen
+
+    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
+        """
+        Look at many runs at once, in the order given: 6 µs for a live one.
+
+        A run whose process has just ended is given up to two seconds for its shim to write down how.
+        """
+        named = [process_of(handle) for handle in handles]
+        try:
+            alive = iter(processes.are_alive([process for process in named if process is not None]))
+        except OSError as error:
+            why = f"this host cannot be looked at: {error.strerror}"
+            return [Observation(handle, RunState.UNREACHABLE, detail=why) for handle in handles]
+        running, started_at = RunState.RUNNING, processes.started_at
+        until = 0.0
+        seen = []
+        for handle, process in zip(handles, named, strict=True):
+            if process is not None and next(alive):
+                seen.append(Observation(handle, running, None, started_at(process)))
+                continue
+            until = until or time.monotonic() + _PATIENCE
+            seen.append(self._look_closely(handle, until).seen)
+        return seen
+
+    def _look_closely(self, handle: Handle, until: float) -> Found:
+        found = self._looker.look(handle.key, handle, until=until)
+        if found is not None:
+            return found
+        if handle.token and process_of(handle) is None:
+            return local_look.unreachable(handle.key, "its handle was edited, and its claim file is gone")
+        return Found(Observation(handle, RunState.LOST, detail="its process and its claim file are gone"))
+
+    def list(self, owner: str | None = None) -> Iterable[Observation]:
+        """Give every run that has a claim file. One that cannot be read is given whoever asks: it may be theirs."""
+        try:
+            names = sorted(os.listdir(f"{self._home}/{claims.RUNS}"))
+        except FileNotFoundError:
+            return
+        until = time.monotonic() + _PATIENCE
+        for name in names:
+            key = claims.key_of(name)
+            if key is None or (owner is not None and self._is_of_another(key, owner)):
+                continue
+            found = self._looker.look(key, until=until)
+            if found is not None:
+                yield found.seen
+
+    def _is_of_another(self, key: str, owner: str) -> bool:
+        try:
+            claim = claims.read(self._home, key)
+        except claims.BadClaim:
+            return False
+        return claim is None or claim.owner != owner
+
+    def open_file(self, handle: Handle, path: str) -> BinaryIO:
+        """Open a regular file of the run's workspace, as the port says."""
+        from agent_haymaker.engines import local_files
+
+        try:
+            claim = claims.read(self._home, handle.key)
+        except claims.BadClaim as bad:
+            raise PermissionError(f"{handle.key}: its claim file cannot be read: {bad}") from bad
+        if claim is None:
+            raise FileNotFoundError(f"{handle.key}: no such run")
+        return local_files.open_inside(local_files.workspace_path(f"{self._root}/agents", claim.workspace), path)
+
+    # -- effects
+
+    @property
+    def _effects(self) -> Effects:
+        if self._made is None:
+            from agent_haymaker.engines.local_effects import Effects
+
+            self._made = Effects(self._root, self._home, self._looker, fence=self._fence)
+        return self._made
+
+    async def submit(self, spec: RunSpec, key: str) -> Observation:
+        """Start the run, or give the one that already has this key, as the port says."""
+        return await self._effects.submit(spec, key)
+
+    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+        """
+        End the run's whole tree, as the port says.
+
+        Raises:
+            DoubtError: its claim file cannot be read, or names another process than the handle; nobody was touched.
+            PlatformError: its process does not show that it is this run, or something of it is left.
+        """
+        return await self._effects.stop(handle, grace_seconds)
+
+    async def wait(self, handle: Handle) -> Observation:
+        """Return when the run has ended."""
+        return await self._effects.wait(handle)
+
+    async def forget(self, handle: Handle, *, workspace: bool = False) -> None:
+        """Drop the run's record, and with `workspace` the workspace too."""
+        await self._effects.forget(handle, workspace=workspace)
+
+    def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Give the log's bytes, across a rotation too, in pieces of at most 64 KiB."""
+        return self._effects.logs(handle, offset, follow=follow)

@@ -1,0 +1,309 @@
+"""
+The local engine's effects: submit, stop, wait, forget, and the log. Everything that needs asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent_haymaker import processes
+from agent_haymaker.engines import Exit, Handle, Observation, RunSpec, RunState, claims, local_files
+from agent_haymaker.engines.local_look import agrees, handle_of, process_of
+from agent_haymaker.engines.shim_client import ShimClient
+from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
+from agent_haymaker.errors import DoubtError, PlatformError, TryAgain, WorkloadError
+from agent_haymaker.processes import ProcessId
+from agent_haymaker.stopping import Stopper, check_ours
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from agent_haymaker.engines.claims import Claim
+    from agent_haymaker.engines.local_look import Looker
+
+_PIECE = 64 << 10
+
+
+class Effects:
+    """What the engine of one HAYMAKER_HOME does. `root` is that home, `home` its `engines/local`."""
+
+    def __init__(self, root: str, home: str, looker: Looker, *, fence: bool) -> None:
+        self._root = root
+        self._home = home
+        self._agents = f"{root}/agents"
+        self._looker = looker
+        self._shim = ShimClient(home, fence=fence)
+        self._stopper = Stopper()
+
+    # -- start
+
+    async def submit(self, spec: RunSpec, key: str) -> Observation:
+        if not claims.is_key(key):
+            raise PlatformError(f"{key!r} cannot be a run's key", fix="use letters, digits, `.`, `_` and `-`")
+        found = self._looker.look(key)
+        if found is not None:
+            return self._existing(key, found.seen)
+        workspace = local_files.workspace_path(self._agents, spec.workspace)
+        self._make_home()
+        local_files.prepare(workspace, spec.files, spec.log)
+        program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
+        answer = await self._shim.request(
+            {
+                "op": "submit",
+                "key": key,
+                "path": program,
+                "argv": list(spec.argv),
+                "env": dict(spec.env),
+                "cwd": workspace,
+                "owner": spec.owner,
+                "workspace": spec.workspace,
+                "log": spec.log,
+                "logs": f"{self._home}/{claims.LOGS}",
+                "log_max": _log_max_bytes(),
+                "timeout": spec.timeout_seconds,
+                "grace": spec.grace_seconds,
+                "limits": {
+                    name: limit
+                    for name, limit in (
+                        ("memory", spec.memory_bytes),
+                        ("cpu", spec.cpu_seconds),
+                        ("files", spec.open_files),
+                    )
+                    if limit is not None
+                },
+            }
+        )
+        if answer.get("exists"):
+            found = self._looker.find(key)
+            if found is None:
+                raise TryAgain(f"run {key} was claimed, and is gone")
+            return self._existing(key, found.seen)
+        if "error" in answer:
+            raise _refusal(answer, program)
+        process = ProcessId(answer["pid"], answer["started"], answer["boot"])
+        return Observation(handle_of(key, process), RunState.RUNNING, started_at=answer["at"])
+
+    def _existing(self, key: str, seen: Observation) -> Observation:
+        if seen.state is RunState.UNREACHABLE:
+            raise TryAgain(f"run {key} exists and cannot be looked at: {seen.detail}", where=self._home)
+        return seen
+
+    def _make_home(self) -> None:
+        if os.path.isdir(f"{self._home}/{claims.RUNS}"):
+            return
+        try:
+            for folder in (self._root, f"{self._root}/engines", self._home, f"{self._home}/{claims.RUNS}"):
+                os.makedirs(folder, 0o700, exist_ok=True)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise PlatformError(
+                f"the folder could not be made: {why}", where=str(error.filename), fix="mend its permissions"
+            ) from error
+
+    # -- stop
+
+    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+        key = handle.key
+        claim = self._claim(handle)
+        found = self._looker.look(key) if claim is not None else self._looker.find(key)
+        if found is None:
+            self._refuse_unclaimed(handle)
+            return Observation(handle, RunState.LOST, Exit(reason="lost"), detail="there is nothing of it")
+        seen, process = found
+        if claim is not None and claim.end is not None:
+            return seen
+        if seen.state is RunState.UNREACHABLE:
+            raise DoubtError(
+                f"run {key} cannot be looked at, so nothing was stopped: {seen.detail}",
+                where=self._home,
+                fix="run `haymaker doctor`",
+            )
+        if process is not None:
+            vouched = claim.shim if claim is not None and claim.process in (None, process) else None
+            check_ours(process, key, shim=vouched, reaper=claim.reaper if claim else 1)
+        if claim is not None and seen.state.is_live:
+            self._note(key, {"stop_requested": time.time(), "grace": max(0.0, grace_seconds)})
+        leader = process or (claim.process if claim else None)
+        await self._stopper.stop_tree(key, leader, grace_seconds)
+        return await self._after_stop(handle, claim, seen)
+
+    def _claim(self, handle: Handle) -> Claim | None:
+        try:
+            claim = claims.read(self._home, handle.key)
+        except claims.BadClaim as bad:
+            raise DoubtError(
+                f"the claim file of run {handle.key} cannot be read: {bad}; nobody was signalled",
+                where=f"{self._home}/{claims.file_of(handle.key)}",
+                fix="look at the file; when nothing of the run is alive, remove it",
+            ) from bad
+        if claim is not None and not agrees(handle, claim):
+            raise DoubtError(
+                f"the record of run {handle.key} names another process than its claim file; nobody was signalled",
+                where=f"{self._home}/{claims.file_of(handle.key)}",
+                fix="the record was edited; run `haymaker doctor`",
+            )
+        return claim
+
+    def _refuse_unclaimed(self, handle: Handle) -> None:
+        """Without a claim file only the run id tells whose a process is, and nobody carries this one."""
+        process = process_of(handle)
+        if process is not None and processes.is_alive(process):
+            check_ours(process, handle.key, shim=None, reaper=1)
+
+    def _note(self, key: str, line: dict[str, object]) -> None:
+        """Append to the claim. A disk that refuses must not keep anything from being stopped."""
+        try:
+            home = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                claims.append(home, key, line)
+            finally:
+                os.close(home)
+        except OSError:
+            return
+
+    async def _after_stop(self, handle: Handle, claim: Claim | None, before: Observation) -> Observation:
+        """Nothing of it is left: give what its shim writes down, or write it down where the shim is dead."""
+        key = handle.key
+        if claim is None:
+            return Observation(before.handle, RunState.STOPPED, Exit(reason="stopped", ended_at=time.time()))
+        deadline = time.monotonic() + 3
+        pause = 0.001
+        while True:
+            shim_lives = processes.is_alive(claim.shim)
+            found = self._looker.look(key)
+            if found is None or found.seen.state.is_ended or not shim_lives or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
+        if not shim_lives and before.state.is_live:
+            self._note(key, {"ended": time.time(), "reason": "stopped"})
+            found = self._looker.look(key)
+        if found is not None and found.seen.state.is_ended:
+            return found.seen
+        return Observation(before.handle, RunState.STOPPED, Exit(reason="stopped", ended_at=time.time()))
+
+    # -- the rest
+
+    async def wait(self, handle: Handle) -> Observation:
+        pause = 0.001
+        while True:
+            found = self._looker.look(handle.key, handle)
+            if found is None:
+                return Observation(handle, RunState.LOST, Exit(reason="lost"), detail="its claim file is gone")
+            if found.seen.state.is_ended:
+                return found.seen
+            if found.process is not None and await self._shim.until_ended(handle.key):
+                pause = 0.001
+                if (again := self._looker.look(handle.key, handle)) is not None and again.seen.state.is_ended:
+                    return again.seen
+            # Nobody tells of the end of a run whose shim is dead.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.25)
+
+    async def forget(self, handle: Handle, *, workspace: bool) -> None:
+        key = handle.key
+        claim = self._claim(handle)
+        found = self._looker.look(key, until=time.monotonic() + 2) if claim is not None else self._looker.find(key)
+        if found is not None and found.seen.state.is_live:
+            raise PlatformError(f"run {key} is {found.seen.state}, so it cannot be forgotten", fix="stop it first")
+        if claim is None:
+            return
+        if workspace:
+            folder = local_files.workspace_path(self._agents, claim.workspace)
+            await asyncio.to_thread(local_files.remove_workspace, folder)
+        log = f"{self._home}/{claims.LOGS}/{key}.log"
+        # The claim last: until it is gone, all of this can be done again.
+        for path in (log, f"{log}.1", f"{self._home}/{claims.file_of(key)}"):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                why = os.strerror(error.errno or 0)
+                raise PlatformError(
+                    f"{path} could not be removed: {why}", where=self._home, fix="mend its permissions"
+                ) from error
+
+    async def logs(self, handle: Handle, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
+        claim = self._claim(handle)
+        if claim is None:
+            return
+        root, path = f"{self._home}/{claims.LOGS}", f"{handle.key}.log"
+        if claim.log:
+            root, path = local_files.workspace_path(self._agents, claim.workspace), claim.log
+        pause = 0.005
+        while True:
+            found = self._looker.look(handle.key)
+            over = not follow or found is None or found.seen.state.is_ended
+            begun = offset
+            async for piece in _read_from(root, path, offset):
+                offset = piece.end
+                yield piece.content
+            if over:
+                return
+            pause = 0.005 if offset != begun else min(pause * 2, 0.25)
+            await asyncio.sleep(pause)
+
+
+class _Piece(NamedTuple):
+    content: bytes
+    end: int  # the offset after it
+
+
+async def _read_from(root: str, path: str, offset: int) -> AsyncIterator[_Piece]:
+    """Give the log's bytes from an offset; nothing where there is no log yet."""
+    try:
+        with local_files.open_inside(root, path) as log:
+            size = os.fstat(log.fileno()).st_size
+            if offset < 0:
+                offset = max(0, size + offset)
+            elif offset > size:
+                # It was rotated: the rest of what stood there is in the file beside it.
+                with suppress(OSError), local_files.open_inside(root, f"{path}.1") as older:
+                    older.seek(offset)
+                    while content := older.read(_PIECE):
+                        yield _Piece(content, 0)
+                        await asyncio.sleep(0)
+                offset = 0
+                yield _Piece(b"", 0)
+            log.seek(offset)
+            while content := log.read(_PIECE):
+                offset += len(content)
+                yield _Piece(content, offset)
+                await asyncio.sleep(0)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PlatformError(f"the log cannot be read: {error}", where=f"{root}/{path}") from error
+
+
+def _refusal(answer: dict[str, object], program: str) -> PlatformError | WorkloadError:
+    import errno
+
+    what = str(answer.get("what"))
+    if answer["error"] != "workload":
+        return PlatformError(what, fix="free the disk, or mend the host's limits and permissions, then try again")
+    fixes = {
+        errno.ENOENT: "the interpreter that its first line (`#!`) names is missing; install it or correct the line",
+        errno.ENOEXEC: "it is neither a program nor a script with a first line such as `#!/bin/sh`",
+        errno.EACCES: "make it executable, and its interpreter too",
+        errno.E2BIG: "its arguments and environment are too long for this system; put them into files",
+    }
+    number = answer.get("errno")
+    fix = fixes.get(number, "correct `command`") if isinstance(number, int) else "correct `command` and `env`"
+    return WorkloadError(what, where=program, fix=fix)
+
+
+def _log_max_bytes() -> int:
+    raw = os.environ.get("HAYMAKER_LOG_MAX_BYTES", "")
+    if not raw:
+        return DEFAULT_MAX_BYTES
+    if not raw.isascii() or not raw.isdigit() or not 4096 <= int(raw) < 1 << 62:
+        raise PlatformError(
+            f"HAYMAKER_LOG_MAX_BYTES is {raw!r}", fix="set a number of bytes, at least 4096, or leave it out"
+        )
+    return int(raw)

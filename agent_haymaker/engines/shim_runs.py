@@ -1,0 +1,379 @@
+"""
+The runs of a shim: claim, spawn, reap, end what is left of a tree, keep the timeouts, write it all down.
+
+At most one process a key: the claim is made before the spawn, and made once. A line that the disk refuses is kept
+and tried again, and the shim does not end before it is written.
+
+Part of the shim: standard library only, everything imported at its start. It is told of no deployment and no pass.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import time
+
+from agent_haymaker import processes
+from agent_haymaker.engines import claims, shim_logs
+from agent_haymaker.processes import ProcessId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_STRAY_GRACE = 5.0  # what children get whose leader has ended, at most
+_RESET = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+_HOST_REFUSES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC, errno.EIO})
+
+
+class Run:
+    """A run from its spawn until its end is on the disk."""
+
+    __slots__ = (
+        "deadline", "end", "grace", "key", "kill_at", "known", "leader", "log", "reason", "started_at", "swept_at",
+    )  # fmt: skip
+
+    def __init__(self, key: str, leader: ProcessId, started_at: float, grace: float, log: shim_logs.Log) -> None:
+        self.key = key
+        self.leader = leader
+        self.started_at = started_at
+        self.grace = grace
+        self.log = log
+        self.deadline: float | None = None  # monotonic: its timeout, then the kill that follows
+        self.reason = ""  # "timeout" once that has struck
+        self.end: dict[str, Any] | None = None  # how its leader ended
+        self.known: list[ProcessId] = []  # members seen after that
+        self.kill_at = 0.0
+        self.swept_at = 0.0
+
+
+class Runs:
+    """All runs of this shim. `home` is a descriptor of `engines/local`; `complain` writes to the shim's log."""
+
+    def __init__(self, home: int, complain: Callable[[str], None]) -> None:
+        self.by_key: dict[str, Run] = {}
+        self.pending: list[tuple[str, dict[str, Any], bool]] = []  # key, line, tell subscribers
+        self.ended: list[str] = []  # keys whose end was just written
+        self._home = home
+        self._complain = complain
+        self._by_pid: dict[int, Run] = {}
+        self._unsynced: list[str] = []
+        self._strays: set[int] = set()  # orphans of live runs that came to us, looked at before
+        self._children = f"/proc/self/task/{os.getpid()}/children"
+        self.adopts = False  # orphans of our agents come to us
+        self._sweeping: dict[str, Run] = {}
+        self._next_look = 0.0
+        self._due = 0.0  # nothing is to be done before, in monotonic time
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.by_key or self.pending or self._unsynced)
+
+    # -- start
+
+    def submit(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """
+        Start a run, unless its key is claimed.
+
+        Gives `pid`, `started`, `boot`, `at`; or `exists`; or `error` ("workload" or "platform") with `what`.
+        """
+        key = asked["key"]
+        if not claims.is_key(key):
+            return {"error": "platform", "what": "no run can have this key"}
+        boot, shim = processes.boot_id(), processes.identify(os.getpid())
+        head = {
+            "boot": boot,
+            "claimed_at": time.time(),
+            "owner": str(asked["owner"]),
+            "workspace": str(asked["workspace"]),
+            "log": str(asked["log"]),
+            "grace": float(asked["grace"]),
+            "shim": {"pid": os.getpid(), "started": shim.started if shim else 0, "reaper": os.getppid()},
+        }
+        try:
+            claims.create(self._home, key, head)
+        except FileExistsError:
+            return {"exists": True}
+        except OSError as error:
+            return {"error": "platform", "what": f"the run could not be claimed: {os.strerror(error.errno or 0)}"}
+        return self._start(key, asked, boot)
+
+    def _start(self, key: str, asked: dict[str, Any], boot: str) -> dict[str, Any]:
+        cwd = asked["cwd"]
+        env = {name: value for name, value in asked["env"].items() if name not in (processes.RUN_ID, _WORKSPACE)}
+        env = {processes.RUN_ID: key, _WORKSPACE: cwd, **env}
+        fds: list[int] = []
+        doing = f"its workspace {cwd} could not be entered"
+        try:
+            fds.append(os.open(cwd, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            doing = "its log could not be opened"
+            log_root, log_path = (cwd, asked["log"]) if asked["log"] else (asked["logs"], key + ".log")
+            if not asked["log"]:
+                fds.append(os.open(log_root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            fds.append(shim_logs.open_log(fds[-1], log_path))
+            log = shim_logs.Log(log_root, log_path, fds[-1], int(asked["log_max"]), time.monotonic())
+            doing = ""
+            os.fchdir(fds[0])
+            try:
+                pid = _spawn(asked["path"], asked["argv"], env, fds[-1], asked.get("limits") or {})
+            finally:
+                os.fchdir(self._home)
+        except (OSError, ValueError) as error:
+            return self._failed(key, asked, doing, error)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        row = processes.look(pid)  # a zombie at worst: only we can reap it
+        at = time.time()
+        run = Run(key, ProcessId(pid, row.started if row else 0, boot), at, float(asked["grace"]), log)
+        if asked.get("timeout") is not None:
+            run.deadline = time.monotonic() + float(asked["timeout"])
+        self._due = 0.0 if run.deadline is not None else min(self._due, time.monotonic() + 1)
+        self.by_key[key] = self._by_pid[pid] = run
+        line = {"pid": pid, "started": run.leader.started, "boot": boot, "at": at}
+        self._write(key, line)
+        return line
+
+    def _failed(self, key: str, asked: dict[str, Any], doing: str, error: Exception) -> dict[str, Any]:
+        number = error.errno if isinstance(error, OSError) else None
+        why = os.strerror(number) if number else str(error)
+        theirs = not doing and number not in _HOST_REFUSES
+        what = doing or f"{asked['argv'][0]!r} could not be started"
+        code = 127 if number == errno.ENOENT else 126
+        self._write(key, {"failed_to_start": f"{what}: {why}", "ended": time.time(), "code": code}, told=True)
+        return {"error": "workload" if theirs else "platform", "what": f"{what}: {why}", "errno": number}
+
+    # -- records
+
+    def _write(self, key: str, line: dict[str, Any], *, told: bool = False) -> None:
+        if any(waiting[0] == key for waiting in self.pending) or not self._append(key, line, told=told):
+            self.pending.append((key, line, told))
+            self._due = 0.0
+
+    def _append(self, key: str, line: dict[str, Any], *, told: bool) -> bool:
+        try:
+            claims.append(self._home, key, line)
+        except FileNotFoundError:
+            pass  # forgotten meanwhile: nobody wants it
+        except OSError as error:
+            self._complain(f"{key}: {error.strerror}; kept, to be written later")
+            return False
+        if told:
+            self._unsynced.append(key)
+            self.ended.append(key)
+        return True
+
+    def write_pending(self) -> None:
+        """Try again what the disk refused, in the order it came."""
+        refused: list[tuple[str, dict[str, Any], bool]] = []
+        for key, line, told in self.pending:
+            if any(waiting[0] == key for waiting in refused) or not self._append(key, line, told=told):
+                refused.append((key, line, told))
+        self.pending = refused
+
+    def sync_some(self, count: int = 16) -> bool:
+        """Bring some ends to the disk; True while more wait. They were readable before: this is for a power cut."""
+        for key in self._unsynced[:count]:
+            try:
+                fd = os.open(claims.file_of(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._home)
+            except OSError:
+                continue
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                self._complain(f"{key}: {error.strerror}")
+            finally:
+                os.close(fd)
+        del self._unsynced[:count]
+        return bool(self._unsynced)
+
+    # -- ends
+
+    def reap(self) -> None:
+        """Take every child that has ended: the cost is per ended child, not per living one."""
+        left: list[Run] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            self._strays.discard(pid)
+            run = self._by_pid.pop(pid, None)
+            if run is None:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            run.end = {"code": code} if code >= 0 else {"signal": -code}
+            run.end["reason"] = run.reason or ("exited" if code >= 0 else "signaled")
+            run.end["ended"] = time.time()
+            left.append(run)
+        if not left:
+            return
+        if self._may_have_left_children(left):
+            self._sweep(left, just_reaped=True)
+        else:
+            for run in left:
+                self._finish(run)
+
+    def _may_have_left_children(self, runs: list[Run]) -> bool:
+        if self.adopts:
+            # What a leader leaves behind becomes our child. The list is exact: nobody but us can reap from it.
+            try:
+                with open(self._children, "rb") as file:  # noqa: PTH123 - pathlib is 1 MB
+                    children = {int(pid) for pid in file.read().split()}
+                strays = children - self._by_pid.keys()
+                new = strays - self._strays
+                self._strays = strays
+                # One of an earlier look may belong to these runs too.
+                return bool(new) or any(processes.run_id_of(pid) in self._keys(runs) for pid in strays)
+            except OSError:
+                self.adopts = False
+        return True
+
+    @staticmethod
+    def _keys(runs: list[Run]) -> set[str | None]:
+        return {run.key for run in runs}
+
+    def _sweep(self, runs: list[Run], *, just_reaped: bool = False) -> None:
+        """End what is left of trees whose leaders have ended; finish those of which nothing is."""
+        now = time.monotonic()
+        snapshot = processes.take_snapshot()
+        self._next_look = time.monotonic() + 10 * (time.monotonic() - now)
+        for run in runs:
+            members = snapshot.members(run.key, run.leader, known=run.known, trusted=just_reaped)
+            if not members:
+                self._finish(run)
+                continue
+            self._sweeping[run.key] = run
+            new = [member for member in members if member not in run.known]
+            run.known = members
+            if just_reaped:
+                assert run.end is not None
+                run.kill_at = now + min(run.grace, self._stray_grace(run))
+                self._write(run.key, {"left": run.end["ended"], **{k: v for k, v in run.end.items() if k != "ended"}})
+            self._signal(members if now >= run.kill_at else new, kill=now >= run.kill_at)
+            run.swept_at = time.monotonic()
+        self._due = 0.0
+
+    def _stray_grace(self, run: Run) -> float:
+        """Whoever stops a run has told its grace, which is the tree's; else children get a short one."""
+        try:
+            fd = os.open(claims.file_of(run.key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._home)
+        except OSError:
+            return _STRAY_GRACE
+        try:
+            claim = claims.parse(run.key, os.read(fd, 1 << 16))
+        except (OSError, claims.BadClaim):
+            return _STRAY_GRACE
+        finally:
+            os.close(fd)
+        if claim.stop is None:
+            return _STRAY_GRACE
+        asked, grace = claim.stop
+        return max(_STRAY_GRACE, asked + grace - time.time())
+
+    def _signal(self, members: list[ProcessId], *, kill: bool) -> None:
+        for member in members:
+            try:
+                processes.send_signal(member, signal.SIGKILL if kill else signal.SIGTERM)
+            except OSError as error:
+                self._complain(f"pid {member.pid} could not be signalled: {error.strerror}")
+
+    def _finish(self, run: Run) -> None:
+        assert run.end is not None
+        self.by_key.pop(run.key, None)
+        self._sweeping.pop(run.key, None)
+        self._write(run.key, run.end, told=True)
+
+    # -- time
+
+    def tick(self) -> float | None:
+        """Do what is due: sweeps, timeouts, logs. Return the monotonic time of the next thing, or None."""
+        now = time.monotonic()
+        if now < self._due:
+            return self._due
+        sweeping = list(self._sweeping.values())
+        if sweeping and now >= self._next_look and now - min(run.swept_at for run in sweeping) >= 0.02:
+            self._sweep(sweeping)
+        running = [run for run in self.by_key.values() if run.end is None]
+        late = [run for run in running if run.deadline is not None and now >= run.deadline]
+        if late:
+            self._time_out(late, now)
+        due = [run.log.look(now, self._complain) for run in running]
+        due += [run.deadline for run in running if run.deadline is not None]
+        due += [max(self._next_look, run.swept_at + 0.05) for run in self._sweeping.values()]
+        if self.pending:
+            due.append(now + 0.5)
+        self._due = min(due, default=now + 3600)
+        return self._due if due else None
+
+    def _time_out(self, late: list[Run], now: float) -> None:
+        snapshot = processes.take_snapshot()
+        for run in late:
+            kill = run.reason == "timeout"
+            run.reason = "timeout"
+            run.deadline = now + (0.2 if kill else run.grace)
+            self._signal(snapshot.members(run.key, run.leader), kill=kill)
+
+
+_WORKSPACE = "HAYMAKER_WORKSPACE"
+
+
+def _spawn(path: str, argv: list[str], env: dict[str, str], log: int, limits: dict[str, int]) -> int:
+    """
+    Start a program in the current directory, in a session of its own, with nothing of the shim's but its umask.
+
+    Until its exec the child holds the shim's lock, which is one open file with ours: should we be killed right
+    here, no successor can start, and nobody take us for gone, while a half-made child exists.
+    """
+    if limits:
+        return _spawn_limited(path, argv, env, log, limits)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, log, 2),
+    ]
+    return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET)
+
+
+def _spawn_limited(path: str, argv: list[str], env: dict[str, str], log: int, limits: dict[str, int]) -> int:
+    kinds = {"memory": _MEMORY, "cpu": resource.RLIMIT_CPU, "files": resource.RLIMIT_NOFILE}
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for name, value in limits.items():
+                hard = resource.getrlimit(kinds[name])[1]
+                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.setrlimit(kinds[name], (value, value))
+            null = os.open("/dev/null", os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            signal.set_wakeup_fd(-1)
+            for number in _RESET:
+                if number < 32 or number > 33:
+                    signal.signal(number, signal.SIG_DFL)
+            os.execve(path, argv, env)  # noqa: S606 - no shell is wanted
+        except BaseException as error:  # noqa: BLE001 - the child may never return into the shim's loop
+            os.write(write, str(getattr(error, "errno", None) or errno.EINVAL).encode())
+        finally:
+            os._exit(127)
+    os.close(write)
+    try:
+        told = os.read(read, 64)
+    finally:
+        os.close(read)
+    if told:
+        os.waitpid(pid, 0)
+        raise OSError(int(told), os.strerror(int(told)))
+    return pid
+
+
+# On Linux it counts the private memory that a process may write; RLIMIT_AS counts what is merely reserved too.
+_MEMORY = resource.RLIMIT_DATA

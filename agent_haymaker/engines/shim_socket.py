@@ -1,0 +1,112 @@
+"""
+How a client reaches the shim of a HAYMAKER_HOME: is one there, a connected socket, one question asked and answered.
+
+Synchronous, and small: what a look needs. Effects go through `shim_client`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from agent_haymaker.engines import claims
+from agent_haymaker.errors import TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+PROTOCOL = 1
+_LONGEST_PATH = 100  # of a socket's address: 108 bytes on Linux, 104 elsewhere
+
+
+def is_shim_there(home: str) -> bool:
+    """
+    Tell whether a shim, or a child that one has not finished making, holds the lock of this `engines/local`.
+
+    Raises:
+        OSError: the lock is there and cannot be looked at.
+    """
+    try:
+        fd = os.open(f"{home}/{claims.LOCK}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)  # lets go of the lock too
+    return False
+
+
+def connect(home: str) -> socket.socket:
+    """
+    Return a blocking socket connected to the shim.
+
+    Raises:
+        OSError: no shim listens.
+    """
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path = f"{home}/{claims.SOCKET}"
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            link.connect(path)
+        elif sys.platform == "linux":
+            folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                link.connect(f"/proc/self/fd/{folder}/{claims.SOCKET}")
+            finally:
+                os.close(folder)
+        else:
+            from tempfile import TemporaryDirectory
+
+            with TemporaryDirectory(dir="/tmp", prefix="hay") as short:  # 0700, and short is the point
+                os.symlink(home, f"{short}/l")
+                link.connect(f"{short}/l/{claims.SOCKET}")
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def ask(
+    home: str, question: Mapping[str, object], *, fence: bool, timeout_seconds: float = 5.0
+) -> dict[str, Any] | None:
+    """
+    Ask the shim one question; None when there is no shim (any more).
+
+    Raises:
+        TryAgain: there is one, and it did not answer in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            with connect(home) as link:
+                link.settimeout(max(0.01, deadline - time.monotonic()))
+                hello = {"op": "hello", "v": PROTOCOL, "fence": fence, "id": 0}
+                link.sendall(json.dumps(hello).encode() + b"\n" + json.dumps({**question, "id": 1}).encode() + b"\n")
+                answers = _lines(link)
+                first, second = next(answers, None), next(answers, None)
+                if first is not None and second is not None:
+                    return second
+        except OSError:
+            pass
+        if not is_shim_there(home):
+            return None
+        if time.monotonic() >= deadline:
+            raise TryAgain("the shim of the local engine does not answer", where=home)
+        time.sleep(0.005)  # it is just starting, or just ending
+
+
+def _lines(link: socket.socket) -> Iterator[dict[str, Any]]:
+    inbox = b""
+    while part := link.recv(1 << 16):
+        *lines, inbox = (inbox + part).split(b"\n")
+        for line in lines:
+            yield json.loads(line)

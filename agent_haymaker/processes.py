@@ -1,0 +1,367 @@
+"""
+Processes as the kernel knows them: who is alive, who belongs to a run, and a signal that cannot hit a stranger.
+
+A pid alone is not an identity, since the kernel gives it out again: pid, start time and boot together are. The run
+that a process belongs to is told by HAYMAKER_RUN_ID in its environment, its session, its group and its parents.
+
+It refuses to know records, engines and workspaces. On Linux it reads /proc and nothing else; elsewhere it asks
+psutil, imported only there. The shim imports this module too, so its top level imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import NamedTuple
+
+    class ProcessId(NamedTuple):
+        """One process for all time: the kernel reuses the pid alone, never the three."""
+
+        pid: int
+        started: int
+        boot: str
+
+    class Row(NamedTuple):
+        """One line of the process table."""
+
+        pid: int
+        parent: int
+        group: int
+        session: int
+        started: int
+        dead: bool
+else:  # typing.NamedTuple costs the shim 1.8 MB
+    ProcessId = namedtuple("ProcessId", "pid started boot")  # noqa: PYI024 - see above
+    Row = namedtuple("Row", "pid parent group session started dead")  # noqa: PYI024 - see above
+
+RUN_ID = "HAYMAKER_RUN_ID"
+_LINUX = sys.platform == "linux"
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the namespace that a host boots with
+_ENVIRON_LIMIT = 4 << 20
+_KTHREADD = 2
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+_boot = ""
+_epoch: tuple[float, float] | None = None
+
+
+def boot_id() -> str:
+    """
+    Name this boot of the host, and the pid namespace where it is not the host's own.
+
+    A pid means nothing after a reboot, nor in another container of the same host.
+    """
+    global _boot
+    if not _boot:
+        if _LINUX:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - pathlib is 1 MB
+                _boot = file.read().strip()
+            namespace = os.readlink("/proc/self/ns/pid")
+            if namespace != _FIRST_PID_NAMESPACE:
+                _boot += "/" + namespace
+        else:
+            from subprocess import run
+
+            # kern.boottime moves when the clock is set; the session's uuid does not.
+            asked = run(["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=True)
+            _boot = asked.stdout.decode().strip()
+    return _boot
+
+
+def _read(path: str, limit: int = 4096) -> bytes | None:
+    """
+    Return the start of a /proc file, or None when the process is gone or closed to us.
+
+    Raises:
+        OSError: we cannot look (no file descriptors left, say). That must never read as "gone".
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except _GONE:
+        return None
+    try:
+        return os.read(fd, limit)
+    except _GONE:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _row(pid: int) -> Row | None:
+    """Return a process's line of the table, or None when there is none. A zombie is there, and dead."""
+    if not _LINUX:
+        return _row_elsewhere(pid)
+    stat = _read(f"/proc/{pid}/stat")
+    if not stat:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split(None, 20)
+    # A zombie whose other threads still run is a process that still acts: field 20 counts the threads.
+    dead = fields[0] in (b"Z", b"X", b"x") and int(fields[17]) <= 1
+    return Row(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), dead)
+
+
+def _row_elsewhere(pid: int) -> Row | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            dead = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            started = round(process.create_time() * 1_000_000) // 1000
+            parent = process.ppid()
+        return Row(pid, parent, os.getpgid(pid), os.getsid(pid), started, dead)
+    except (psutil.Error, OSError):
+        return None
+
+
+def look(pid: int) -> Row | None:
+    """Return a process's line of the table, zombies too, or None when nobody has the pid."""
+    return _row(pid) if pid > 0 else None
+
+
+def identify(pid: int) -> ProcessId | None:
+    """Return who has this pid now, or None for nobody and for a zombie."""
+    row = look(pid)
+    return None if row is None or row.dead else ProcessId(pid, row.started, boot_id())
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Tell whether this very process still runs. A zombie does not."""
+    return process.boot == boot_id() and identify(process.pid) == process
+
+
+def are_alive(processes: Sequence[ProcessId]) -> list[bool]:
+    """
+    Tell of many processes at once whether each still runs, in the order given; about 4 µs each on Linux.
+
+    Raises:
+        OSError: we cannot look.
+    """
+    boot = boot_id()
+    if not _LINUX:
+        return [is_alive(process) for process in processes]
+    alive = []
+    open_, read, close, flags = os.open, os.read, os.close, os.O_RDONLY | os.O_CLOEXEC
+    for pid, started, its_boot in processes:
+        try:
+            fd = open_(f"/proc/{pid}/stat", flags)
+        except _GONE:
+            alive.append(False)
+            continue
+        try:
+            stat = read(fd, 1024)
+        except ProcessLookupError:
+            stat = b""
+        finally:
+            close(fd)
+        # Past the name, which may hold anything: field 3 is the state, field 22 the start.
+        fields = stat[stat.rfind(b")") + 2 :].split(None, 20)
+        if len(fields) < 20 or its_boot != boot or int(fields[19]) != started:
+            alive.append(False)
+        else:
+            alive.append(fields[0] not in b"ZXx" or int(fields[17]) > 1)
+    return alive
+
+
+def started_at(process: ProcessId) -> float | None:
+    """Return when it started, in seconds since the epoch; None when it belongs to another boot."""
+    global _epoch
+    if process.boot != boot_id():
+        return None
+    if not _LINUX:
+        return process.started / 1000
+    if _epoch is None:
+        import time
+
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        _epoch = (round(booted, 2), float(os.sysconf("SC_CLK_TCK")))
+    return _epoch[0] + process.started / _epoch[1]
+
+
+def read_environ(pid: int) -> dict[str, str] | None:
+    """Return the environment that a process was started with, or None when it cannot be read."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return dict(psutil.Process(pid).environ())
+        except (psutil.Error, OSError):
+            return None
+    raw = _read_whole_environ(pid)
+    if raw is None:
+        return None
+    pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def _read_whole_environ(pid: int) -> bytes | None:
+    try:
+        fd = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
+    except _GONE:
+        return None
+    try:
+        raw = part = os.read(fd, 65536)
+        while part and len(raw) < _ENVIRON_LIMIT:
+            part = os.read(fd, 65536)
+            raw += part
+    except _GONE:
+        return None
+    finally:
+        os.close(fd)
+    return raw
+
+
+_STAMP = b"\0" + RUN_ID.encode() + b"="
+
+
+def run_id_of(pid: int) -> str | None:
+    """
+    Return the run id that a process carries, or None.
+
+    None says nothing: the environment may be closed to us, or overwritten by a program that shows its title there.
+    """
+    if not _LINUX:
+        return (read_environ(pid) or {}).get(RUN_ID)
+    raw = _read_whole_environ(pid)
+    if not raw:
+        return None
+    at = (b"\0" + raw).find(_STAMP)
+    return os.fsdecode(raw[at + len(_STAMP) - 1 :].split(b"\0", 1)[0]) if at >= 0 else None
+
+
+class Snapshot:
+    """The process table at one instant, with the run id that each process carries."""
+
+    def __init__(self, rows: dict[int, Row], run_ids: dict[int, str]) -> None:
+        self.rows = rows
+        self.run_ids = run_ids
+        self._by_run: dict[str, list[int]] = {}
+        self._by_session: dict[int, list[int]] = {}
+        self._by_parent: dict[int, list[int]] = {}
+        for pid, run_id in run_ids.items():
+            self._by_run.setdefault(run_id, []).append(pid)
+        for row in rows.values():
+            self._by_session.setdefault(row.session, []).append(row.pid)
+            if row.group != row.session:
+                self._by_session.setdefault(row.group, []).append(row.pid)
+            self._by_parent.setdefault(row.parent, []).append(row.pid)
+
+    def members(
+        self, run_id: str, leader: ProcessId | None = None, *, known: Iterable[ProcessId] = (), trusted: bool = False
+    ) -> list[ProcessId]:
+        """
+        Return every live process of a run: those in its leader's session or group, those that carry its run id,
+        and the descendants of either, unless they carry another run's id. Never this process.
+
+        A session is named by its leader's pid, which is free for strangers once the last of the session is gone.
+        So the session counts only while the leader is there (a zombie is), while one of `known` still lives in
+        it, or when the caller has just reaped the leader itself (`trusted`).
+        """
+        boot = boot_id()
+        ours = set(self._by_run.get(run_id, ()))
+        if leader is not None and leader.boot == boot:
+            row = self.rows.get(leader.pid)
+            sure = row is not None and row.started == leader.started
+            if row is None:
+                sure = trusted or any(self._is_in(process, leader.pid) for process in known)
+            if sure:
+                ours.update(self._by_session.get(leader.pid, ()))
+        for process in known:
+            row = self.rows.get(process.pid)
+            if row is not None and row.started == process.started and process.boot == boot:
+                ours.add(process.pid)
+        waiting = list(ours)
+        while waiting:
+            for child in self._by_parent.get(waiting.pop(), ()):
+                if child not in ours and self.run_ids.get(child, run_id) == run_id:
+                    ours.add(child)
+                    waiting.append(child)
+        ours.discard(os.getpid())
+        rows = (self.rows[pid] for pid in sorted(ours))
+        return [ProcessId(row.pid, row.started, boot) for row in rows if not row.dead]
+
+    def _is_in(self, process: ProcessId, session: int) -> bool:
+        row = self.rows.get(process.pid)
+        return (
+            row is not None and not row.dead and row.started == process.started and session in (row.session, row.group)
+        )
+
+
+def take_snapshot() -> Snapshot:
+    """Read the process table once; about 10 µs a process on Linux."""
+    rows: dict[int, Row] = {}
+    run_ids: dict[int, str] = {}
+    for pid in _pids():
+        row = _row(pid)
+        if row is None:
+            continue
+        rows[pid] = row
+        if _LINUX and (row.dead or pid == _KTHREADD or row.parent == _KTHREADD):
+            continue
+        run_id = run_id_of(pid)
+        if run_id is not None:
+            run_ids[pid] = run_id
+    return Snapshot(rows, run_ids)
+
+
+def _pids() -> Iterable[int]:
+    if _LINUX:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    import psutil
+
+    return psutil.pids()
+
+
+def send_signal(process: ProcessId, signum: int) -> bool:
+    """
+    Signal this very process; False when it had already ended.
+
+    The pidfd is opened first and the identity checked after, so that nobody else can be hit even if the pid is
+    given out again in between.
+
+    Raises:
+        PermissionError: it belongs to somebody else.
+    """
+    return _through_pidfd(process, signum, dead_too=False, flags=0)
+
+
+def signal_group_of(leader: ProcessId, signum: int) -> bool:
+    """Signal the whole group of a leader (alive, or a zombie) at once; False where the kernel cannot (before 6.9)."""
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        return _through_pidfd(leader, signum, dead_too=True, flags=4)  # PIDFD_SIGNAL_PROCESS_GROUP
+    except OSError:
+        return False
+
+
+def _through_pidfd(process: ProcessId, signum: int, *, dead_too: bool, flags: int) -> bool:
+    pidfd = -1
+    if hasattr(os, "pidfd_open"):
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            pidfd = -1  # no file descriptors left, or an old kernel: checked and signalled by pid
+    try:
+        row = look(process.pid)
+        if row is None or row.started != process.started or process.boot != boot_id() or (row.dead and not dead_too):
+            return False
+        if pidfd >= 0:
+            from signal import pidfd_send_signal
+
+            pidfd_send_signal(pidfd, signum, None, flags)
+        elif not flags:
+            os.kill(process.pid, signum)
+    except ProcessLookupError:
+        return False
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+    return True
