@@ -1,0 +1,195 @@
+"""
+The same commands for people: click's help, mistakes explained, completion. Only imported when one of these is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent_haymaker.errors import UsageError
+from reconciler.cli.catalog import COMMANDS, SECTIONS, load_attribute
+from reconciler.cli.spec import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.cli.spec import Argument, Option
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run_click(words: Sequence[str]) -> int:
+    """
+    Run a command line through click and give its exit code.
+
+    Raises:
+        UsageError: the words make no sense; says the nearest that would.
+        KeyboardInterrupt: it was interrupted, or a question was left unanswered.
+    """
+    try:
+        result = root().main(args=list(words), prog_name="haymaker", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        raise UsageError(_sentence(error), fix=_fix(error)) from error
+    return result if isinstance(result, int) else 0
+
+
+def _sentence(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        return f"there is no option {error.option_name}"
+    text = error.format_message().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _fix(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "haymaker"
+    if isinstance(error, click.NoSuchOption):
+        known = [name for p in context.command.params for name in p.opts] if context is not None else []
+        near = _nearest(error.option_name, [*known, "--help"])
+        if near:
+            return f"did you mean {near}? `{path} --help` lists the options"
+    if isinstance(error, UnknownCommand) and error.near:
+        return f"did you mean {error.near}? `{path} --help` lists the commands"
+    return f"`{path} --help` says what it takes"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, known, 1, 0.6)), "")
+
+
+class UnknownCommand(click.UsageError):
+    """No command has this name; `near` is the one that was probably meant."""
+
+    def __init__(self, word: str, near: str, context: click.Context) -> None:
+        super().__init__(f"there is no command {word!r}", context)
+        self.near = near
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by a catalog and imports the one that is asked for."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.sections = sections
+
+    @property
+    def catalog(self) -> dict[str, tuple[str, str]]:
+        return {name: entry for section in self.sections.values() for name, entry in section.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.catalog)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        entry = self.catalog.get(cmd_name)
+        return as_click(cmd_name, load_attribute(entry[0])) if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in self.catalog and not word.startswith("-"):
+            raise UnknownCommand(word, _nearest(word, list(self.catalog)), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        width = max(map(len, self.catalog))
+        for title, section in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), help_line) for name, (_, help_line) in section.items()])
+
+
+def as_click(name: str, found: object) -> click.Command:
+    """Give the click command of whatever a catalog names: a spec, a catalog of its own, or a click command."""
+    if isinstance(found, click.Command):
+        return found
+    if isinstance(found, dict):
+        return LazyGroup(
+            name, sections={"Commands": found["commands"]}, help=found["help"], context_settings=CONTEXT,
+            no_args_is_help=False, invoke_without_command=True, callback=_help_of,
+        )  # fmt: skip
+    assert isinstance(found, Command), f"{name} is no command"
+    return click.Command(
+        name,
+        callback=found.run,
+        params=[*map(_argument, found.arguments), *map(_option, found.options)],
+        help=found.help,
+        short_help=COMMANDS[name][1] if name in COMMANDS else None,
+        context_settings=CONTEXT,
+    )
+
+
+def _argument(argument: Argument) -> click.Argument:
+    complete = None
+    if argument.completes == "deployment":
+        complete = _complete_names
+    return click.Argument(
+        [argument.param],
+        required=argument.required,
+        nargs=-1 if argument.multiple else 1,
+        metavar=argument.metavar,
+        shell_complete=complete,
+    )
+
+
+def _option(option: Option) -> click.Option:
+    kinds: dict[str, Any] = {"int": click.IntRange(min=0), "choice": click.Choice(option.choices), "text": str}
+    more: dict[str, Any] = {"is_flag": True} if option.kind == "flag" else {"type": kinds[option.kind]}
+    if option.kind != "flag" and option.default not in (None, ()):
+        more["show_default"] = True
+    return click.Option(
+        [option.param, *option.names],
+        help=option.help,
+        default=option.default,
+        multiple=option.multiple,
+        metavar=option.metavar or None,
+        envvar=option.env or None,
+        show_envvar=bool(option.env),
+        hidden=option.hidden,
+        **more,
+    )
+
+
+def _complete_names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from reconciler.lookup import known_names
+
+    return [name for name in known_names() if name.startswith(incomplete)]
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from agent_haymaker import __version__
+
+        click.echo(f"haymaker {__version__}")
+        ctx.exit()
+
+
+@click.pass_context
+def _help_of(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def root() -> LazyGroup:
+    """Give the `haymaker` command."""
+    version = click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+        help="Print the version and end.",
+    )  # fmt: skip
+    return LazyGroup(
+        "haymaker",
+        sections=SECTIONS,
+        params=[version],
+        help="Declare agents in a folder of manifests; haymaker makes what runs agree with it.\n\n"
+        "Start with `haymaker apply -f manifests/`, then `haymaker status`.",
+        callback=_help_of,
+        invoke_without_command=True,
+        context_settings=CONTEXT,
+    )

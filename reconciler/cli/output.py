@@ -1,0 +1,88 @@
+"""
+How results look: aligned columns, JSON documents, times and ages. It refuses to know what is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, TextIO
+
+SCHEMA_VERSION = 1
+
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Tell whether this stream is a terminal that nobody asked to leave plain."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """Give the text in a colour where `stream` (stdout) shows colours."""
+    if not colour or not has_colour(stream or sys.stdout):
+        return text
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m"
+
+
+def clean(text: object) -> str:
+    """Give a text as one line without control characters: what others wrote must not steer the terminal."""
+    line = str(text)
+    return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line).strip()
+
+
+def columns(heads: Sequence[str], rows: Iterable[Sequence[object]], colours: Mapping[str, str] | None = None) -> str:
+    """Give a table: left-aligned columns two spaces apart, a word of `colours` painted where a cell is that word."""
+    table = [tuple(heads), *(tuple(clean(cell) if cell != "" else "-" for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    shows = colours if colours and has_colour(sys.stdout) else {}
+    lines = []
+    for number, row in enumerate(table):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        if shows and number:
+            cells = [paint(c, shows[r]) if r in shows else c for c, r in zip(cells, row, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def document(content: Mapping[str, Any]) -> str:
+    """Give one JSON document: sorted, indented, with its schemaVersion."""
+    import json
+
+    return json.dumps({"schemaVersion": SCHEMA_VERSION, **content}, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def yaml_document(content: Mapping[str, Any]) -> str:
+    """Give the same document as YAML."""
+    import yaml
+
+    return yaml.safe_dump({"schemaVersion": SCHEMA_VERSION, **content}, sort_keys=True, allow_unicode=True).rstrip("\n")
+
+
+def utc(seconds: float | None) -> str | None:
+    """Give a time as JSON outputs hold it: ISO 8601 in UTC with milliseconds, None for none."""
+    if seconds is None:
+        return None
+    import time
+
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def age(seconds: float) -> str:
+    """Give a duration as a person reads it: 5s, 12m, 3h20m, 4d."""
+    whole = max(0, int(seconds))
+    if whole < 120:
+        return f"{whole}s"
+    if whole < 7200:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes}m{rest:02d}s" if minutes < 10 else f"{minutes}m"
+    if whole < 172800:
+        hours, rest = divmod(whole, 3600)
+        return f"{hours}h{rest // 60:02d}m"
+    return f"{whole // 86400}d"
