@@ -106,6 +106,8 @@ class AutoMode:
         phases, criteria = self._plan["phases"], self._plan["criteria"]
         journal.say("", f"Phase {len(phases)}/{len(phases)}: {phases[-1]['name']}")
         journal.event("phase", number=len(phases), name=phases[-1]["name"], state="started")
+        if not criteria:
+            journal.say("   nothing to check: the goal states no success criteria")
         for number, criterion in enumerate(criteria, 1):
             self._check(number, criterion, journal, children, env)
             if children.is_stopping():
