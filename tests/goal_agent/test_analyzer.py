@@ -17,10 +17,10 @@ def analyze(text: str):
 
 
 def test_a_criterion_under_its_heading_is_a_criterion_verbatim():
-    text = '- The *report* exists, `a` & all: `test -s "out put/r.md" && grep -q \'x\\y\' <r`\n'
+    text = "- The *report* exists, `a` & all: `test -s \"out put/r.md\" && grep -q 'x\\y' <r`\n"
     goal = analyze(GOAL + "## Success Criteria\n\n" + text)
     assert goal.success_criteria == (text.removeprefix("- ").rstrip("\n"),)
-    assert goal.criteria[0].check.code == 'test -s "out put/r.md" && grep -q \'x\\y\' <r'
+    assert goal.criteria[0].check.code == "test -s \"out put/r.md\" && grep -q 'x\\y' <r"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,16 @@ def test_a_block_too_long_for_one_argument_is_refused():
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("30s", 30), ("1h30m", 5400), ("0s", None), ("5", None), ("", None), ("1m s", None), ("-1s", None)],
+    [
+        ("500ms", 0.5),
+        ("30s", 30),
+        ("1h30m", 5400),
+        ("0s", None),
+        ("5", None),
+        ("", None),
+        ("1m s", None),
+        ("-1s", None),
+    ],
 )
 def test_durations_are_those_of_the_manifests(text, seconds):
     assert parse_duration(text) == seconds

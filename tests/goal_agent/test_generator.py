@@ -1,0 +1,151 @@
+"""The five stages together: golden agent directories, determinism, and what each stage refuses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from agent_haymaker.errors import ManifestError
+from haymaker_goal_agent import (
+    AgentAssembler,
+    GoalAgentPackager,
+    ObjectivePlanner,
+    PromptAnalyzer,
+    SkillSynthesizer,
+)
+from haymaker_goal_agent.models import SkillSet
+from haymaker_goal_agent.packager import files_of
+
+CASES = sorted((Path(__file__).parent / "cases").iterdir())
+GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n## Steps\n\n```sh\ntrue\n```\n"
+
+
+def bundle_of(text: str, folders=()):
+    goal = PromptAnalyzer().analyze_text(text)
+    plan = ObjectivePlanner().generate_plan(goal)
+    skills = SkillSynthesizer(folders).synthesize_with_sdk_tools(plan, sdk="script")
+    return AgentAssembler().assemble(goal, plan, skills, name="sample", config={"check_timeout_seconds": 60})
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_agent_directory_is_the_golden_one(case, tmp_path):
+    bundle = bundle_of((case / "prompt.md").read_bytes().decode())
+    made = read_all(GoalAgentPackager(tmp_path / "agent").package(bundle))
+    if os.environ.get("GOLDEN"):
+        GoalAgentPackager(case / "agent").package(bundle)
+    assert made == read_all(case / "agent")
+
+
+def test_the_same_bundle_gives_the_same_bytes(tmp_path):
+    text = (CASES[0] / "prompt.md").read_text(encoding="utf-8")
+    first = GoalAgentPackager(tmp_path / "a").package(bundle_of(text))
+    second = GoalAgentPackager(tmp_path / "b" / "deep").package(bundle_of(text))
+    assert read_all(first) == read_all(second) == files_of(bundle_of(text))
+
+
+def test_packaging_again_drops_the_skills_of_before_and_keeps_what_the_agent_made(tmp_path):
+    folder = GoalAgentPackager(tmp_path).package(bundle_of(GOAL))
+    (folder / "skills/old").mkdir()
+    (folder / "output").mkdir()
+    (folder / "output/report.md").write_text("mine")
+    GoalAgentPackager(tmp_path).package(bundle_of(GOAL))
+    assert not (folder / "skills/old").exists()
+    assert (folder / "output/report.md").read_text() == "mine"
+
+
+def test_a_link_planted_where_skills_belong_is_not_followed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep")
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent/skills").symlink_to(precious)
+    GoalAgentPackager(tmp_path / "agent").package(bundle_of(GOAL))
+    assert [p.name for p in precious.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("headings", range(1, 13))
+def test_a_plan_has_three_to_five_phases_and_every_step_in_order(headings):
+    text = "# N\n\n## Goal\n\nDo it.\n\n" + "".join(f"## H{n}\n\n```sh\n: {n}\n```\n\n" for n in range(headings))
+    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze_text(text))
+    assert 3 <= len(plan.phases) <= 5
+    assert [step.code for phase in plan.phases for step in phase.steps] == [f": {n}\n" for n in range(headings)]
+    assert [phase.dependencies for phase in plan.phases[1:]] == [(phase.name,) for phase in plan.phases[:-1]]
+
+
+@pytest.mark.parametrize(("words", "phases"), [(20, 3), (400, 4), (900, 5)])
+def test_a_goal_without_steps_is_planned_by_its_domain(words, phases):
+    goal = PromptAnalyzer().analyze_text("# X\n\n## Goal\n\n" + "word " * words)
+    assert len(ObjectivePlanner().generate_plan(goal).phases) == phases
+
+
+def test_a_plan_names_its_risks():
+    goal = PromptAnalyzer().analyze_text(
+        "## Goal\n\nX.\n\n```sh\nrm -rf cache\ncurl -O https://x.example\n```\n\n## Success Criteria\n\n- Nice\n"
+    )
+    assert ObjectivePlanner().generate_plan(goal).risk_factors == (
+        "the step at line 6 removes or overwrites",
+        "the step at line 6 needs the network",
+        "1 of 1 success criteria have no machine check",
+    )
+
+
+def test_a_goal_without_a_runnable_step_is_refused_with_what_to_add():
+    with pytest.raises(ManifestError) as refusal:
+        bundle_of("# X\n\n## Goal\n\nBe good.\n\n```text\nnothing\n```\n")
+    assert str(refusal.value) == (
+        "prompt.md: the goal has no step that sdk `script` can run\n"
+        "  fix: add a section `## Steps` with at least one block fenced as ```sh, ```bash or ```python; "
+        "a block in another language, or in none, is not run"
+    )
+
+
+def test_everything_that_is_missing_is_said_at_once():
+    goal = replace(PromptAnalyzer().analyze_text(GOAL), goal=" ")
+    plan = ObjectivePlanner().generate_plan(goal)
+    with pytest.raises(ManifestError) as refusal:
+        AgentAssembler().assemble(goal, plan, SkillSet(), name="", sdk="none")
+    for part in ("no name", "goal is empty", "sdk `none` is not supported yet", "skills are missing: shell-steps"):
+        assert part in refusal.value.what
+
+
+def test_an_sdk_that_is_not_there_yet_has_no_tools():
+    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze_text(GOAL))
+    with pytest.raises(ManifestError, match="sdk `claude` is not supported yet"):
+        SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk="claude")
+
+
+def skill(folder: Path, name: str, text: str) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "SKILL.md").write_text(text, encoding="utf-8")
+
+
+def test_a_skill_beside_the_goal_is_taken_when_it_fits(tmp_path):
+    skill(tmp_path, "tidying", "---\nname: tidying\ndescription: >\n  How to tidy\n  a folder well.\n---\nBe quick.\n")
+    skill(tmp_path, "baking", "---\nname: baking\ndescription: Bread and cakes.\n---\n")
+    skill(tmp_path, "shell-steps", "---\nname: shell-steps\ndescription: Ours.\n---\nHouse rules.\n")
+    skills = {skill.name: skill for skill in bundle_of(GOAL, [tmp_path]).skills}
+    assert sorted(skills) == ["shell-steps", "tidying", "verification"]
+    assert skills["shell-steps"].content.endswith("House rules.\n"), "a skill of one's own replaces the built-in one"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no front matter\n", "begins with front matter"),
+        ("---\nname: [\n---\n", "not YAML"),
+        ("---\n- a\n---\n", "not a mapping"),
+        ("---\nname: ../up\ndescription: x\n---\n", "needs a `name`"),
+        ("---\nname: fine\n---\n", "needs a `description`"),
+    ],
+)
+def test_a_wrong_skill_is_refused_by_its_place(tmp_path, text, message):
+    skill(tmp_path, "wrong", text)
+    with pytest.raises(ManifestError, match=message) as refusal:
+        bundle_of(GOAL, [tmp_path])
+    assert str(refusal.value).startswith("wrong/SKILL.md")
