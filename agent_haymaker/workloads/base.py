@@ -189,6 +189,11 @@ class WorkloadBase(EventEmitterMixin, ABC):
         seen: Observation = await self._runs("stop_run")(handle, grace_seconds)
         return seen
 
+    async def read_log(self, handle: Handle, *, lines: int = 100, follow: bool = False) -> AsyncIterator[str]:
+        """Give the last `lines` lines of a launched process's log, and with `follow` what comes until it has ended."""
+        async for line in self._runs("run_log")(handle, lines=lines, follow=follow):
+            yield line
+
     def _runs(self, method: str) -> Any:
         found = getattr(self._platform, method, None)
         if found is None:

