@@ -34,9 +34,16 @@ class App:
 
     @cached_property
     def engine(self) -> LocalEngine:
+        """The engine for looks."""
         from agent_haymaker.engines.local import LocalEngine  # looks that need no engine pay for none
 
         return LocalEngine(self.home)
+
+    def fenced_engine(self) -> LocalEngine:
+        """Give an engine to the holder of the pass lock: what a killed holder still asked for is dropped first."""
+        from agent_haymaker.engines.local import LocalEngine
+
+        return LocalEngine(self.home, fence=True)
 
     def prepare(self) -> None:
         """

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from agent_haymaker.engines import Engine
     from reconciler.app import App
     from reconciler.load import Loaded
     from reconciler.model import FleetPolicy, Outcome
@@ -48,6 +49,7 @@ class Pass:
     """Everything one pass found, decided and did."""
 
     request: Request
+    engine: Engine
     loaded: Loaded
     inventory: Inventory
     world: World
@@ -60,18 +62,22 @@ class Pass:
     declined: bool = False  # consent was asked for and not given
 
 
-def look(app: App, request: Request, *, write_cache: bool = False) -> Pass:
+def look(app: App, request: Request) -> Pass:
     """
-    Load, observe, classify and plan. Nothing is written (but the loader's cache, if allowed), nothing signalled.
+    Load, observe, classify and plan. Nothing is written, nothing signalled.
 
     Raises:
         ManifestError: the folder cannot be used at all.
         DoubtError: the fleet's inventory cannot be read, so nothing about it can be decided.
     """
+    return _look(app, app.engine, request, write_cache=False)
+
+
+def _look(app: App, engine: Engine, request: Request, *, write_cache: bool) -> Pass:
     inventory = load_inventory(app.home)
-    world = observe(inventory, app.engine, app.home)
+    world = observe(inventory, engine, app.home)
     loaded = load(request.path, home=app.home, strict=request.strict, write_cache=write_cache)
-    return _decide(app, request, loaded, inventory, world)
+    return _decide(app, request, engine, loaded, inventory, world)
 
 
 def converge(
@@ -93,7 +99,7 @@ def converge(
     """
     app.prepare()
     with FileLock(app.home / "locks" / "pass.lock", timeout_seconds=lock_seconds):
-        done = look(app, request, write_cache=True)
+        done = _look(app, app.fenced_engine(), request, write_cache=True)
         if check is not None:
             check(done)
         if on_plan is not None:
@@ -104,7 +110,7 @@ def converge(
     return done
 
 
-def _decide(app: App, request: Request, loaded: Loaded, inventory: Inventory, world: World) -> Pass:
+def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventory: Inventory, world: World) -> Pass:
     fleet = loaded.fleet.name
     if fleet in inventory.doubts:
         raise DoubtError(
@@ -125,7 +131,7 @@ def _decide(app: App, request: Request, loaded: Loaded, inventory: Inventory, wo
         broken=broken,
         only=_selected(request, want, seen),
     )
-    return Pass(request, loaded, inventory, world, want, seen, plan)
+    return Pass(request, engine, loaded, inventory, world, want, seen, plan)
 
 
 def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, Desired], dict[str, str]]:

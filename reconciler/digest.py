@@ -48,7 +48,9 @@ def spec_digest(spec: Json, *, restarted_at: str = "") -> str:
     counted: dict[str, Any] = {
         "workload": workload["name"],
         "code": workload.get("code", ""),
-        "config": {key: value for key, value in spec["config"].items() if key not in in_place and key not in files},
+        "config": {
+            key: _plain(value) for key, value in spec["config"].items() if key not in in_place and key not in files
+        },
         "files": files,
         "goal": (spec.get("goal") or {}).get("sha256"),
         "env": sorted(_env_words(item) for item in spec.get("env", ())),
@@ -75,7 +77,7 @@ def settings_digest(spec: Json, labels: dict[str, str], annotations: dict[str, s
     counted: dict[str, Any] = {
         "labels": labels,
         "annotations": {key: value for key, value in annotations.items() if key != RESTARTED_AT},
-        "config": {key: config[key] for key in spec.get("inPlaceConfig", ()) if key in config},
+        "config": {key: _plain(config[key]) for key in spec.get("inPlaceConfig", ()) if key in config},
         "run": {key: spec["run"].get(key) for key in _IN_PLACE_RUN},
     }
     counted.update((key, spec.get(key)) for key in _IN_PLACE)
@@ -89,6 +91,7 @@ def diff_specs(old: Json, new: Json) -> tuple[str, ...]:
     Durations and sizes read as in a manifest. A long text, a file's content and an environment value are
     "(changed)": a plan is no place for them.
     """
+    old, new = dict(old), dict(new)
     before, after = dict(_leaves(old)), dict(_leaves(new))
     changes = []
     for path in sorted(before.keys() | after.keys()):
@@ -156,6 +159,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _sha256(value: Any) -> str:
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()

@@ -7,13 +7,14 @@ writes nothing but its cache, starts nothing, and knows nothing of what runs.
 
 from __future__ import annotations
 
-import hashlib
+import gc
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
-from reconciler.manifest.cache import Folder
+from reconciler.manifest.cache import Folder, cache_path, load_cache, save_cache
 from reconciler.manifest.problems import Problem
 from reconciler.manifest.trees import Tree, WorkTree
 
@@ -42,11 +43,14 @@ class Loaded:
     declared_workloads: dict[str, WorkloadDeclaration]
 
 
-def load(path: Path, *, home: Path | None, strict: bool = False, tree: Tree | None = None) -> Loaded:
+def load(
+    path: Path, *, home: Path | None, strict: bool = False, tree: Tree | None = None, write_cache: bool = True
+) -> Loaded:
     """
     Read a folder (or one file) of manifests.
 
-    `home` is where the cache lives; None reads everything anew and writes nothing. `strict` makes errors of
+    `home` is where the cache lives; None reads everything anew and writes nothing, and so does `write_cache=False`,
+    which reads it. `strict` makes errors of
     warnings. `tree` reads from elsewhere than the disk; `path` is then only how messages name it.
 
     Raises:
@@ -56,12 +60,25 @@ def load(path: Path, *, home: Path | None, strict: bool = False, tree: Tree | No
         if not os.path.exists(path):
             raise ManifestError("there is no such folder or file", where=str(path), fix="correct the path given to -f")
         tree = WorkTree(path)
-    kept = Folder()
-    listing = tree.list_files(kept.listing)
-    from reconciler.manifest.folder import FolderReader  # noqa: PLC0415 - YAML and pydantic, only where something changed
+    started_ns = time.time_ns()
+    cache = cache_path(home, tree) if home is not None else None
+    had_gc = gc.isenabled()
+    gc.disable()  # tens of thousands of small objects that all live on: collecting them meanwhile doubles the cost
+    try:
+        kept = load_cache(cache) if cache is not None else Folder()
+        listing = tree.list_files(kept.listing)
+        if kept.is_current(listing, tree, home) and not (strict and kept.has_flaws()):
+            kept.replay(tree.root)
+            return _loaded(kept, tree, str(path))
+        from reconciler.manifest.folder import FolderReader, default_spec  # YAML and pydantic: only for a change
 
-    folder = FolderReader(tree, listing, kept, home, strict=strict).read()
-    return _loaded(folder, tree, str(path))
+        folder = FolderReader(tree, listing, kept, home, strict=strict).read()
+        if cache is not None and write_cache and tree.is_live and not strict:
+            save_cache(cache, folder, started_ns, default_spec())
+        return _loaded(folder, tree, str(path))
+    finally:
+        if had_gc:
+            gc.enable()
 
 
 def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
@@ -75,20 +92,8 @@ def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
         broken_names=folder.broken,
         complete=not any(flaw.severity == "error" or flaw.unreadable for flaw in flaws),
         root=tree.root,
-        files=len(folder.sums),
-        digest=_revision(folder, tree),
+        files=folder.file_count,
+        digest=folder.revision,
         single_file=bool(tree.only),
         declared_workloads=folder.workloads,
     )
-
-
-def _revision(folder: Folder, tree: Tree) -> str:
-    total = hashlib.sha256()
-    for file, digest in folder.sums:
-        total.update(f"{file}\0{digest}\n".encode("utf-8", "surrogateescape"))
-    for path in sorted(folder.references):
-        shown = os.path.relpath(path, tree.root)
-        total.update(f"{shown}\0{folder.references[path][1]}\n".encode("utf-8", "surrogateescape"))
-    for name in sorted(folder.installed):
-        total.update(f"{name}\0{folder.installed[name]}\n".encode())
-    return total.hexdigest()

@@ -167,10 +167,9 @@ def _plan_create(draft: _Draft, want: Desired, after: tuple[int, ...]) -> None:
     if want.stopped:
         draft.add(Verb.CREATE, want.name, "no deployment holds this name; declared stopped", after=after)
         return
-    waits, blocked, more = _gate(draft, want)
+    waits, _, more = _gate(draft, want)
     if waits:
         draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {waits}", after=after)
-        draft.leave(want.name, Verdict.HALTED, waits, blocked=blocked)
         return
     number = draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=(*after, *more), starts=True)
     _count_start(draft, want.name, number)

@@ -35,7 +35,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         home=app.home,
         install=app.install,
         fleet=fleet,
-        engine=app.engine,
+        engine=done.engine,
         inventory=done.inventory,
         journal=journal,
         want=done.want,
@@ -58,11 +58,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
             on_outcome(outcome)
 
     async def act() -> list[Outcome]:
-        try:
-            done.told += await effects.settle()
-            return await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
-        finally:
-            await app.engine.aclose()
+        done.told += await effects.settle()
+        return await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
 
     try:
         if news:

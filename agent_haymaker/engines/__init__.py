@@ -58,7 +58,7 @@ class Exit:
         if self.code is not None:
             return f"exit code {self.code}"
         if self.signal is not None:
-            from signal import Signals  # noqa: PLC0415 - enum tables cost import time
+            from signal import Signals  # its table costs import time
 
             try:
                 return f"signal {Signals(self.signal).name}"
@@ -182,7 +182,7 @@ class Engine(Protocol):
         """Drop the run's record, and with `workspace` the workspace too. A live run is refused (PlatformError)."""
         ...
 
-    async def keep(self, handle: Handle, patterns: Sequence[str]) -> list[str]:
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         """Copy the workspace's files that match the glob `patterns` aside under the run's key; gives their paths."""
         ...
 
@@ -209,5 +209,5 @@ class Engine(Protocol):
         ...
 
     def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """Give the log's bytes from `offset` (negative: from the end), and with `follow` what comes, until the run ends."""
+        """Give the log's bytes from `offset` (negative: from the end); with `follow` what comes too, until it ends."""
         ...

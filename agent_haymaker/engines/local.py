@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from agent_haymaker import processes
@@ -17,10 +18,11 @@ from agent_haymaker.engines.local_look import ENGINE, Found, Looker, process_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-    from pathlib import Path
 
+    from agent_haymaker.engines.archive import Archive
     from agent_haymaker.engines.local_effects import Effects
 
+AGENT_LOG = "agent.log"
 _PATIENCE = 2.0  # seconds that a look waits for a shim that is about to write down an end
 
 
@@ -115,9 +117,23 @@ class LocalEngine:
             claim = claims.read(self._home, handle.key)
         except claims.BadClaim as bad:
             raise PermissionError(f"{handle.key}: its claim file cannot be read: {bad}") from bad
+        retired = self._archive.find(handle.key)
+        if retired is not None:
+            whole = retired / "workspace"
+            # Its log was put aside; the rest of its workspace stays where it was, unless it went as a whole.
+            if path in (AGENT_LOG, f"{AGENT_LOG}.1"):
+                return local_files.open_inside(str(retired), path)
+            if whole.is_dir() or claim is None:
+                return local_files.open_inside(str(whole), path)
         if claim is None:
             raise FileNotFoundError(f"{handle.key}: no such run")
         return local_files.open_inside(local_files.workspace_path(f"{self._root}/agents", claim.workspace), path)
+
+    @property
+    def _archive(self) -> Archive:
+        from agent_haymaker.engines.archive import Archive  # a look at what runs needs none
+
+        return Archive(Path(self._root))
 
     # -- effects
 
@@ -150,6 +166,21 @@ class LocalEngine:
     async def forget(self, handle: Handle, *, workspace: bool = False) -> None:
         """Drop the run's record, and with `workspace` the workspace too."""
         await self._effects.forget(handle, workspace=workspace)
+
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
+        """Copy the workspace's files that match aside, as the port says."""
+        claim = claims.read(self._home, handle.key)
+        return self._archive.keep(claim.workspace, handle.key, patterns) if claim is not None else []
+
+    async def retire(self, handle: Handle, *, whole: bool) -> None:
+        """Put an ended run's log, or its whole workspace, aside, as the port says."""
+        claim = claims.read(self._home, handle.key)
+        if claim is not None:
+            self._archive.retire(claim.workspace, handle.key, whole=whole)
+
+    async def trim(self, workspace: str, *, runs: int, age_seconds: float, size_bytes: int | None) -> int:
+        """Drop the remains of old runs beyond these bounds, as the port says."""
+        return self._archive.trim(workspace, runs=runs, age_seconds=age_seconds, size_bytes=size_bytes)
 
     def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Give the log's bytes, across a rotation too, in pieces of at most 64 KiB."""

@@ -8,10 +8,13 @@ import asyncio
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_haymaker import processes
 from agent_haymaker.engines import Exit, Handle, Observation, RunSpec, RunState, claims, local_files
+from agent_haymaker.engines.archive import LOG as AGENT_LOG
+from agent_haymaker.engines.archive import Archive
 from agent_haymaker.engines.local_look import agrees, handle_of, process_of
 from agent_haymaker.engines.shim_client import ShimClient
 from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
@@ -49,6 +52,7 @@ class Effects:
             return self._existing(key, found.seen)
         workspace = local_files.workspace_path(self._agents, spec.workspace)
         self._make_home()
+        await self._shim.connect()
         local_files.prepare(workspace, spec.files, spec.log)
         program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
         answer = await self._shim.request(
@@ -230,6 +234,11 @@ class Effects:
 
     async def logs(self, handle: Handle, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
         claim = self._claim(handle)
+        retired = Archive(Path(self._root)).find(handle.key)
+        if retired is not None and (retired / AGENT_LOG).exists():
+            async for piece in _read_from(str(retired), AGENT_LOG, offset):
+                yield piece.content
+            return
         if claim is None:
             return
         root, path = f"{self._home}/{claims.LOGS}", f"{handle.key}.log"

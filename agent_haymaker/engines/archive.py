@@ -1,0 +1,124 @@
+"""
+What past runs leave behind: their logs, the artifacts that were asked for, and retired workspaces.
+
+`runs/<workspace>/<key>/` holds `agent.log`, `artifacts/` and, where a workspace was retired whole, `workspace/`.
+It refuses to know which of them is worth keeping: bounds are handed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from agent_haymaker.engines.local_files import remove_workspace
+from agent_haymaker.records import platform_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+LOG = "agent.log"
+LOG_FILES = (LOG, f"{LOG}.1")
+
+
+class Archive:
+    """The archive under one HAYMAKER_HOME. `workspace` and `key` are file names, checked by the caller."""
+
+    def __init__(self, home: Path) -> None:
+        self._agents = home / "agents"
+        self._runs = home / "runs"
+
+    def folder(self, workspace: str, key: str) -> Path:
+        """Give where a run's remains are put. It exists only once there are some."""
+        return self._runs / workspace / key
+
+    def retire(self, workspace: str, key: str, *, whole: bool) -> None:
+        """
+        Move an ended run's log aside, and with `whole` the workspace as it is. What was moved before stays moved.
+
+        Raises:
+            PlatformError: the disk refuses.
+        """
+        source, target = self._agents / workspace, self.folder(workspace, key)
+        try:
+            if not source.is_dir() or source.is_symlink():
+                return
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in LOG_FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    if stat.S_ISREG((source / name).lstat().st_mode):
+                        os.replace(source / name, target / name)
+            if whole and not (target / "workspace").exists():
+                os.rename(source, target / "workspace")
+        except OSError as error:
+            raise platform_error(error, "put the run aside", target) from error
+
+    def keep(self, workspace: str, key: str, patterns: Sequence[str]) -> list[str]:
+        """
+        Copy the workspace's regular files that match the glob patterns to the run's `artifacts/`.
+
+        Links are not followed out of the workspace. Gives the paths that were kept, in order.
+
+        Raises:
+            PlatformError: the disk refuses.
+        """
+        source, target = self._agents / workspace, self.folder(workspace, key) / "artifacts"
+        kept: list[str] = []
+        try:
+            for path in sorted(set(_matching(source, patterns))):
+                relative = path.relative_to(source)
+                (target / relative).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shutil.copyfile(path, target / relative)
+                kept.append(str(relative))
+        except OSError as error:
+            raise platform_error(error, "keep the artifacts", target) from error
+        return kept
+
+    def trim(self, workspace: str, *, runs: int, age_seconds: float, size_bytes: int | None) -> int:
+        """Remove the remains of the oldest runs beyond these bounds, and give of how many."""
+        folder = self._runs / workspace
+        try:
+            found = sorted(((p.stat().st_mtime, p) for p in folder.iterdir()), reverse=True)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise platform_error(error, "read the archive", folder) from error
+        oldest = time.time() - age_seconds
+        removed, size = 0, 0
+        for number, (at, path) in enumerate(found):
+            size += _size(path) if size_bytes is not None else 0
+            if number >= runs or at < oldest or (size_bytes is not None and size > size_bytes):
+                remove_workspace(str(path))
+                removed += 1
+        return removed
+
+    def find(self, key: str) -> Path | None:
+        """Give the folder of a run's remains, or None where nothing of it was put aside."""
+        try:
+            workspaces = os.listdir(self._runs)
+        except FileNotFoundError:
+            return None
+        return next((f for w in workspaces if (f := self.folder(w, key)).is_dir()), None)
+
+
+def _matching(source: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    inside = source.resolve()
+    for pattern in patterns:
+        for path in source.glob(pattern.lstrip("/")):
+            for file in path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,):
+                real = file.resolve()
+                if real.is_file() and real.is_relative_to(inside) and not file.is_symlink():
+                    yield file
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total

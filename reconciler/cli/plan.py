@@ -1,0 +1,152 @@
+"""
+`haymaker plan` (alias `diff`): what apply would do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent_haymaker.errors import UsageError
+from reconciler.app import App
+from reconciler.cli.changing import exit_code, finish, manifests_option, selection_options, show_problems
+from reconciler.converge import Pass, Request, look
+from reconciler.exitcodes import ExitCode
+from reconciler.model import Verb
+from reconciler.report import plan_json, plan_markdown, plan_text
+
+if TYPE_CHECKING:
+    from reconciler.load import Loaded
+    from reconciler.model import Desired, Plan
+
+
+@click.command()
+@manifests_option
+@selection_options
+@click.option("--prune", is_flag=True, help="Plan the removal of what no manifest declares any more.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, for `haymaker apply FILE`."
+)
+@click.option("--base", metavar="REV", help="Compare with the manifests at this git revision, whatever runs here.")
+@click.option("--offline", is_flag=True, help="Leave out what runs here: everything declared is new.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
+@click.option("--show-goal-diff", is_flag=True, help="Show which lines of each goal changed.")
+@click.option("--strict", is_flag=True, help="Warnings about manifests are errors.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "wide", "json", "markdown"]), default="text", show_default=True
+)
+def plan(
+    path: Path, only: tuple[str, ...], selector: str, *, prune: bool, out: Path | None, base: str | None, offline: bool,
+    detailed_exitcode: bool, show_goal_diff: bool, strict: bool, output: str,
+) -> None:  # fmt: skip
+    """Show what apply would do. Nothing is written, nothing is signalled."""
+    request = Request(path, prune=prune, strict=strict, only=only, selector=selector)
+    if base is not None or offline:
+        _refuse_with_base(out=out, only=only, selector=selector)
+        _plan_revisions(path, base, strict=strict, output=output, detailed=detailed_exitcode, goals=show_goal_diff)
+        return
+    done = look(App(), request)
+    show_problems(done.loaded.problems)
+    diffs = _goal_diffs_here(done) if show_goal_diff else {}
+    _print(done.plan, output, diffs)
+    if out is not None:
+        from reconciler.saved import save_plan
+
+        save_plan(out, done)
+        click.echo(f"saved; run `haymaker apply {out}` to execute exactly this plan", err=True)
+    finish(exit_code(done, [], detailed=detailed_exitcode))
+
+
+def _refuse_with_base(*, out: Path | None, only: tuple[str, ...], selector: str) -> None:
+    if out is not None or only or selector:
+        raise UsageError(
+            "--base and --offline compare manifests, not what runs here: --out, --only and -l do not go with them",
+            fix="leave them out",
+        )
+
+
+def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, detailed: bool, goals: bool) -> None:
+    from reconciler.base import plan_against
+    from reconciler.load import load, load_base
+
+    app = App()
+    loaded = load(path, home=app.home, strict=strict, write_cache=False)
+    older: Loaded | None = load_base(path, base, loaded, home=app.home) if base is not None else None
+    show_problems(loaded.problems)
+    made = plan_against(older, loaded, now=app.now())
+    diffs = _goal_diffs(made, older.desired if older else {}, loaded.desired) if goals else {}
+    _print(made, output, diffs)
+    if any(p.severity == "error" for p in loaded.problems):
+        finish(ExitCode.INVALID)
+    finish(ExitCode.CHANGES if detailed and not made.is_empty else ExitCode.OK)
+
+
+def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
+    match output:
+        case "json":
+            record = plan_json(made) | ({"goalDiffs": diffs} if diffs else {})
+            click.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
+        case "markdown":
+            click.echo(plan_markdown(made, goal_diffs=diffs))
+        case _:
+            text = plan_text(made, unchanged=output == "wide")
+            for name, diff in sorted(diffs.items()):
+                text += f"\n\nGoal of {name}:\n{diff}"
+            click.echo(text)
+
+
+# ---- goals ------------------------------------------------------------------------------------------------
+
+
+def _changed(made: Plan) -> list[str]:
+    return sorted({a.name for a in made.actions if a.replaces or a.verb is Verb.UPDATE})
+
+
+def _goal_diffs(made: Plan, old: dict[str, Desired], new: dict[str, Desired]) -> dict[str, str]:
+    diffs = {}
+    for name in _changed(made):
+        if name in old and name in new:
+            diff = _unified(_goal_text(old[name]), _goal_text(new[name]))
+            if diff:
+                diffs[name] = diff
+    return diffs
+
+
+def _goal_diffs_here(done: Pass) -> dict[str, str]:
+    """Compare each goal with the one that its workspace was given."""
+    from agent_haymaker.engines import Handle
+
+    diffs = {}
+    for name in _changed(done.plan):
+        entry, want = done.world.entries.get(name), done.want.get(name)
+        if entry is None or want is None or entry.run is None or entry.run.handle is None:
+            continue
+        try:
+            with done.engine.open_file(Handle.from_json(entry.run.handle), "prompt.md") as file:
+                old = file.read().decode(errors="replace")
+        except OSError:
+            continue
+        diff = _unified(old, _goal_text(want))
+        if diff:
+            diffs[name] = diff
+    return diffs
+
+
+def _goal_text(want: Desired) -> str:
+    inline = want.recipe.inline_files.get("prompt.md")
+    if inline is not None:
+        return inline
+    path = want.recipe.files.get("prompt.md")
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
+    except OSError:
+        return ""
+
+
+def _unified(old: str, new: str) -> str:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "deployed", "declared", lineterm="", n=2)
+    return "\n".join(lines)

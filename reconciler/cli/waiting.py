@@ -1,0 +1,134 @@
+"""
+`haymaker apply --wait`: the passes of a wait, shown as they go. A live table on a terminal, plain lines elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from reconciler.app import App
+from reconciler.cli.changing import ask_consent, exit_code, finish, print_outcome, result_json, show_problems
+from reconciler.exitcodes import ExitCode
+from reconciler.follow import Followed, Waiting, follow
+from reconciler.report import outcomes_text, plan_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.converge import Pass, Request
+    from reconciler.model import Outcome
+
+
+class Display(Protocol):
+    """Shows where every deployment stands; `say` prints a line that stays."""
+
+    def show(self, standing: list[Waiting]) -> None: ...
+    def say(self, line: str, *, error: bool = False) -> None: ...
+
+
+class Lines:
+    """One line on stderr for each change of a deployment's standing."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[str, str]] = {}
+
+    def show(self, standing: list[Waiting]) -> None:
+        for item in standing:
+            if self._shown.get(item.name) != (item.state, item.note):
+                self._shown[item.name] = (item.state, item.note)
+                click.echo(f"{item.name}: {item.state}" + (f" ({item.note})" if item.note else ""), err=True)
+
+    def say(self, line: str, *, error: bool = False) -> None:
+        click.echo(line, err=error)
+
+
+class Quiet:
+    """Nothing until the end: the result is one JSON document."""
+
+    def show(self, standing: list[Waiting]) -> None:
+        del standing
+
+    def say(self, line: str, *, error: bool = False) -> None:
+        if error:
+            click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def _display(output: str) -> Iterator[Display]:
+    if output == "json":
+        yield Quiet()
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from reconciler.cli.live import live_display
+
+        with live_display() as display:
+            yield display
+    else:
+        yield Lines()
+
+
+def apply_and_wait(
+    request: Request, *, yes: bool, output: str, timeout_seconds: float, check: Callable[[Pass], None] | None
+) -> None:
+    """Converge and wait; ends the process with the wait's exit code."""
+    told_problems: set[str] = set()
+    first = True
+    with _display(output) as display:
+
+        def on_plan(done: Pass) -> None:
+            nonlocal first
+            new = [p for p in done.loaded.problems if str(p) not in told_problems]
+            told_problems.update(str(p) for p in new)
+            show_problems(new)
+            if first:
+                display.say(plan_text(done.plan))
+            first = False
+
+        def on_outcome(outcome: Outcome) -> None:
+            if output == "text":
+                print_outcome(outcome)
+
+        followed = follow(
+            App(),
+            request,
+            consent=ask_consent(yes=yes),
+            timeout_seconds=timeout_seconds,
+            on_plan=on_plan,
+            on_outcome=on_outcome,
+            on_standing=display.show,
+            check=check,
+        )
+    code = _wait_code(followed)
+    if output == "json":
+        standing = [{"name": w.name, "state": w.state, "note": w.note, "settled": w.settled} for w in followed.standing]
+        click.echo(result_json(followed.last, followed.outcomes, code, standing=standing))
+    else:
+        _print_end(followed, timeout_seconds)
+    finish(code)
+
+
+def _wait_code(followed: Followed) -> ExitCode:
+    code = exit_code(followed.last, followed.outcomes)
+    if code is not ExitCode.OK:
+        return code
+    if followed.timed_out:
+        return ExitCode.TIMEOUT
+    return ExitCode.OK if all(w.good for w in followed.standing) else ExitCode.PARTIAL
+
+
+def _print_end(followed: Followed, timeout_seconds: float) -> None:
+    for line in (*followed.last.told, *(f"error: {f}" for f in followed.last.faults)):
+        click.echo(line, err=True)
+    if followed.outcomes:
+        click.echo(outcomes_text(followed.outcomes))
+    if followed.timed_out:
+        waiting = ", ".join(w.name for w in followed.standing if not w.settled)
+        click.echo(f"error: gave up after {timeout_seconds:g} s; not at rest yet: {waiting}", err=True)
+    for item in followed.standing:
+        if item.settled and not item.good:
+            click.echo(f"error: {item.name} is {item.state}: {item.note}", err=True)
+            click.echo(f"  fix: see `haymaker why {item.name}` and `haymaker logs {item.name}`", err=True)

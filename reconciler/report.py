@@ -1,0 +1,191 @@
+"""
+Plans and outcomes as text, JSON and markdown. Pure: it is given everything and prints nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reconciler.model import OutcomeStatus, Verb, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.load import Problem
+    from reconciler.model import Action, LeftAlone, Outcome, Plan
+
+SCHEMA_VERSION = 1
+
+_SYMBOLS = {"create": "+", "replace": "-/+", "delete": "-", "blocked": "!", "waiting": "=", "unchanged": "="}
+_WAITING = frozenset({Verdict.HALTED, Verdict.BACKING_OFF, Verdict.WAITING_FOR_END, Verdict.DRIFTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plan: what happens to one deployment, and why."""
+
+    symbol: str
+    word: str  # create, start, stop, update, record, rename, replace, delete, blocked, waiting, unchanged
+    name: str
+    cause: str
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    create: int = 0
+    change: int = 0
+    replace: int = 0
+    delete: int = 0
+    blocked: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"Plan: {self.create} to create, {self.change} to change, {self.replace} to replace, "
+            f"{self.delete} to delete, {self.blocked} blocked."
+        )
+
+
+def plan_lines(plan: Plan, *, unchanged: bool = False) -> list[Line]:
+    """Give a plan's lines; the two halves of a replacement are one. With `unchanged`, what is left alone too."""
+    stopped = {a.name for a in plan.actions if a.replaces and a.verb is Verb.STOP}
+    lines = [_line(a) for a in plan.actions if not (a.replaces and a.verb is Verb.START and a.name in stopped)]
+    lines += [_left_line(item) for item in plan.left if unchanged or item.blocked or item.verdict in _WAITING]
+    return lines
+
+
+def _line(action: Action) -> Line:
+    word = "replace" if action.replaces else action.verb.value
+    return Line(_SYMBOLS.get(word, "~"), word, action.name, action.cause, action.changes)
+
+
+def _left_line(item: LeftAlone) -> Line:
+    word = "blocked" if item.blocked else "waiting" if item.verdict in _WAITING else "unchanged"
+    return Line(_SYMBOLS[word], word, item.name, item.reason)
+
+
+def summarise(plan: Plan) -> Summary:
+    """Count deployments, each once, by the most that happens to it."""
+    kinds: dict[str, str] = {}
+    for line in plan_lines(plan):
+        word = line.word if line.word in ("create", "replace", "delete", "blocked", "waiting") else "change"
+        if _WEIGHT[word] > _WEIGHT.get(kinds.get(line.name, ""), 0):
+            kinds[line.name] = word
+    counts = list(kinds.values())
+    return Summary(*(counts.count(word) for word in ("create", "change", "replace", "delete", "blocked")))
+
+
+_WEIGHT = {"waiting": 1, "change": 2, "blocked": 3, "replace": 4, "create": 5, "delete": 6}
+
+
+def plan_text(plan: Plan, *, unchanged: bool = False) -> str:
+    """Give a plan as a person reads it, its summary last."""
+    lines = plan_lines(plan, unchanged=unchanged)
+    width = max((len(f"{line.word} {line.name}") for line in lines), default=0)
+    text = []
+    for line in lines:
+        head = f"{line.word} {line.name}".ljust(width)
+        cause = f"{line.cause}: {', '.join(line.changes)}" if line.changes else line.cause
+        text.append(f"{line.symbol:>3} {head}  {cause}")
+    text += [f"  i {note}" for note in plan.notes]
+    if plan.is_empty and not any(item.blocked for item in plan.left):
+        text.append("nothing to do")
+    text.append(str(summarise(plan)))
+    return "\n".join(text)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Give a plan as one JSON document."""
+    summary = summarise(plan)
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "kind": "Plan",
+        "fleet": plan.fleet,
+        "actions": [action_json(a) for a in plan.actions],
+        "left": [
+            {"name": i.name, "verdict": i.verdict.value, "reason": i.reason, "blocked": i.blocked} for i in plan.left
+        ],
+        "notes": list(plan.notes),
+        "recheckInSeconds": plan.recheck_in,
+        "summary": {name: getattr(summary, name) for name in summary.__slots__},
+    }
+
+
+def action_json(action: Action) -> dict[str, Any]:
+    """Give one action as JSON."""
+    return {
+        "number": action.number,
+        "verb": action.verb.value,
+        "name": action.name,
+        "cause": action.cause,
+        "changes": list(action.changes),
+        "after": list(action.after),
+        "replaces": action.replaces,
+        "starts": action.starts,
+        "needsConsent": action.needs_consent,
+        "oldName": action.old_name or None,
+    }
+
+
+def plan_markdown(plan: Plan, *, goal_diffs: dict[str, str] | None = None) -> str:
+    """Give a plan as a comment on a pull request."""
+    lines = plan_lines(plan)
+    text = [f"### haymaker plan: fleet `{plan.fleet}`", ""]
+    if lines:
+        text += ["| | Deployment | Why |", "|---|---|---|"]
+        for line in lines:
+            cause = _cell(line.cause) + "".join(f"<br>`{_cell(change)}`" for change in line.changes)
+            text.append(f"| `{line.symbol}` {line.word} | `{line.name}` | {cause} |")
+        text.append("")
+    text += [f"> {note}" for note in plan.notes]
+    for name, diff in sorted((goal_diffs or {}).items()):
+        fence = "`" * max(3, _longest_run(diff) + 1)
+        text += [f"<details><summary>Goal of <code>{name}</code></summary>", "", f"{fence}diff", diff.rstrip("\n")]
+        text += [fence, "", "</details>", ""]
+    text.append("Nothing to do." if plan.is_empty and not lines else str(summarise(plan)))
+    return "\n".join(text)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _longest_run(text: str) -> int:
+    longest = run = 0
+    for char in text:
+        run = run + 1 if char == "`" else 0
+        longest = max(longest, run)
+    return longest
+
+
+def problem_text(problem: Problem) -> str:
+    """Give one problem of a manifest: where, what, and what to do."""
+    line = f"{problem.severity}: {problem.where}: {problem.what}"
+    return f"{line}\n  fix: {problem.fix}" if problem.fix else line
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Give one outcome as a line, in the past tense."""
+    action = outcome.action
+    if outcome.status is OutcomeStatus.DONE:
+        return outcome.message
+    line = f"{outcome.status.value} {action.verb.value} {action.name}: {outcome.message}"
+    return f"{line}\n  fix: {outcome.fix}" if outcome.fix else line
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "action": action_json(outcome.action),
+        "status": outcome.status.value,
+        "message": outcome.message,
+        "fix": outcome.fix or None,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def outcomes_text(outcomes: Sequence[Outcome]) -> str:
+    """Give the last line of an apply."""
+    done = sum(1 for o in outcomes if o.status is OutcomeStatus.DONE)
+    skipped = sum(1 for o in outcomes if o.status is OutcomeStatus.SKIPPED)
+    return f"Applied: {done} done, {len(outcomes) - done - skipped} failed, {skipped} skipped."
