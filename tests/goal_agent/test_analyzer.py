@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from agent_haymaker.errors import ManifestError
 from haymaker_goal_agent import PromptAnalyzer
 from haymaker_goal_agent.markdown import parse_duration
+
+from agent_haymaker.errors import ManifestError
 
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n"
 

@@ -1,0 +1,106 @@
+"""A stop, for real: whatever the current step is made of, nothing of it is left, and the partial result is written."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from agent_haymaker.testing import eventually
+
+HEAD = "# Sample\n\n## Goal\n\nDo it.\n\n## Steps\n\n"
+
+FAMILY = """```sh
+echo $$ >> pids
+(sleep 60 & echo $! >> pids; wait) &
+setsid sh -c 'echo $$ >> pids; sleep 60' &
+setsid sh -c '(echo $$ > /dev/null; env -i sleep 60 & echo $! >> pids); exit 0'
+(setsid sleep 60 & echo $! >> pids) &
+touch ready
+wait
+```
+"""
+
+
+def start_family(agent, goal=HEAD + FAMILY):
+    process = agent.start(goal)
+    eventually((agent.folder / "ready").exists, within=10)
+    return process
+
+
+def pids_of(agent) -> list[int]:
+    return [int(pid) for pid in (agent.folder / "pids").read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stop_mid_step_leaves_nothing_of_its_tree(agent, is_gone, number):
+    process = start_family(agent)
+    pids = eventually(lambda: pids_of(agent) if len(pids_of(agent)) == 5 else None)
+    assert not any(is_gone(pid) for pid in pids), "they all ran"
+    process.send_signal(number)
+    done = agent.finish(process)
+    assert done.code == 128 + number
+    assert all(is_gone(pid) for pid in pids)
+    assert done.closing == [
+        f"Goal not achieved: {number.name}: stopped in step 1 of 1 (prompt.md:10)",
+        f"Exit code: {128 + number}",
+    ]
+    assert (done.result["verdict"], done.result["steps"]) == ("stopped", {"done": 0, "total": 1})
+    assert done.events[-1]["verdict"] == "stopped"
+
+
+def test_a_step_may_end_in_order(agent):
+    tidy = "```sh\ntrap 'echo tidy > tidied; exit 0' TERM\ntouch ready\nwhile :; do sleep 0.05; done\n```\n"
+    goal = f"{HEAD}{tidy}\n```sh\ntouch never\n```\n"
+    process = start_family(agent, goal)
+    process.terminate()
+    assert agent.finish(process).code == 143
+    assert (agent.folder / "tidied").read_text() == "tidy\n"
+    assert not (agent.folder / "never").exists()
+
+
+def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, is_gone):
+    goal = HEAD + "```sh\ntrap '' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05; done\n```\n"
+    process = start_family(agent, goal)
+    process.terminate()
+    eventually(lambda: not is_gone(pids_of(agent)[0]))
+    process.terminate()
+    assert agent.finish(process).code == 143
+    assert is_gone(pids_of(agent)[0])
+
+
+def test_a_stop_of_the_whole_group_at_once_ends_the_same(agent, is_gone):
+    process = start_family(agent)
+    pids = pids_of(agent)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert agent.finish(process).code == 143
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_stop_mid_check_ends_the_check(agent, is_gone):
+    check = "- `sh -c 'echo $$ > pids; touch ready; sleep 60'`\n- `true`\n"
+    process = start_family(agent, f"{HEAD}```sh\ntrue\n```\n\n## Success Criteria\n\n{check}")
+    process.terminate()
+    done = agent.finish(process)
+    assert done.code == 143
+    assert [c["status"] for c in done.result["checks"]] == ["stopped"]
+    assert is_gone(pids_of(agent)[0])
+
+
+def test_a_tree_that_keeps_forking_while_it_is_stopped_is_ended(agent):
+    goal = HEAD + "```sh\ntouch ready\nwhile :; do (setsid sleep 60.4142 &) ; sleep 0.002; done\n```\n"
+    process = start_family(agent, goal)
+    process.terminate()
+    assert agent.finish(process).code == 143
+    import psutil
+
+    left = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "60.4142"]]
+    assert [p for p in left if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_plain_stop_of_an_idle_step_is_quick(agent):
+    process = start_family(agent, HEAD + "```sh\ntouch ready\nsleep 60\n```\n")
+    process.terminate()
+    done = agent.finish(process)
+    assert done.result["seconds"] < 4, "no grace is waited out where nothing resists"
