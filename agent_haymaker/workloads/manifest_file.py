@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1024 * 1024
 _MAX_NODES = 50_000
+_MAX_DEPTH = 100
 
 KNOWN_KEYS = (
     "name",
@@ -40,6 +41,7 @@ KNOWN_KEYS = (
     "budget",
 )
 _PACKAGE_KEYS = ("name", "source", "entrypoint")
+_COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _TYPES = ("runtime", "prompt")
 _ENTRYPOINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -127,6 +129,7 @@ class _Reader:
 
     def _parse(self, text: str) -> Any:
         try:
+            self._check_depth(text)
             loader = _CoreLoader(text)
             try:
                 node = loader.get_single_node()
@@ -139,14 +142,26 @@ class _Reader:
             raise ManifestError(f"it is not valid YAML: {error.problem or error.context}", where=where) from error
         except yaml.YAMLError as error:
             raise ManifestError(f"it is not valid YAML: {str(error).splitlines()[0]}", where=self.file) from error
-        except RecursionError as error:
-            raise ManifestError("it is nested too deeply", where=self.file) from error
+
+    def _check_depth(self, text: str) -> None:
+        """Refuse deep nesting before the C library's composer recurses into it, which ends the process."""
+        depth = 0
+        for event in yaml.parse(text, Loader=_CoreLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    line = event.start_mark.line + 1 if event.start_mark else 1
+                    raise ManifestError("it is nested too deeply", where=f"{self.file}:{line}")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
 
     def _built(self, node: yaml.Node, at: Path_) -> Any:
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             raise self._fault((), f"it unfolds to more than {_MAX_NODES} values", "use fewer aliases")
         self.lines.setdefault(at, node.start_mark.line + 1)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTION_TAGS:
+            raise _odd_tag(node)
         if isinstance(node, yaml.SequenceNode):
             return [self._built(child, (*at, index)) for index, child in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
@@ -254,7 +269,11 @@ def _scalar(node: Any) -> Any:
         return float(text.replace(".", "", 1) if text[-1] in "fFnN" else text)
     if kind == "str":
         return text
-    raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} has no place here", node.start_mark)
+    raise _odd_tag(node)
+
+
+def _odd_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=f"the tag {node.tag} has no place here", problem_mark=node.start_mark)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
