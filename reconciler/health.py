@@ -7,10 +7,10 @@ status stands for each deployment wherever it is shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.lean import dataclass, field
 from reconciler.model import RunPhase, Verdict
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
+from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record, write_record
 from reconciler.journal import START, Position, read_tail
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.lean import dataclass, field
 from agent_haymaker.records import platform_error
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from agent_haymaker.lean import asdict, dataclass, field
 
 Json = Mapping[str, Any]
 

@@ -9,11 +9,11 @@ a pass that may write to put on record.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import Handle, Observation, RunState
 from agent_haymaker.errors import DoubtError
+from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
 from reconciler.inventory import Entry, Run
 from reconciler.model import LazyJson, Observed, RunPhase

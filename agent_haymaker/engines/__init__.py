@@ -10,9 +10,10 @@ What an engine cannot reach is UNREACHABLE, never gone. Only an ended run (`RunS
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from agent_haymaker.lean import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
