@@ -52,35 +52,10 @@ class Effects:
             return self._existing(key, found.seen)
         workspace = local_files.workspace_path(self._agents, spec.workspace)
         self._make_home()
-        await self._shim.connect()
-        local_files.prepare(workspace, spec.files, spec.log)
-        program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
-        answer = await self._shim.request(
-            {
-                "op": "submit",
-                "key": key,
-                "path": program,
-                "argv": list(spec.argv),
-                "env": dict(spec.env),
-                "cwd": workspace,
-                "owner": spec.owner,
-                "workspace": spec.workspace,
-                "log": spec.log,
-                "logs": f"{self._home}/{claims.LOGS}",
-                "log_max": _log_max_bytes(),
-                "timeout": spec.timeout_seconds,
-                "grace": spec.grace_seconds,
-                "limits": {
-                    name: limit
-                    for name, limit in (
-                        ("memory", spec.memory_bytes),
-                        ("cpu", spec.cpu_seconds),
-                        ("files", spec.open_files),
-                    )
-                    if limit is not None
-                },
-            }
-        )
+        async with self._shim.session() as shim:
+            local_files.prepare(workspace, spec.files, spec.log)
+            program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
+            answer = await shim.ask(self._request(spec, key, program, workspace))
         if answer.get("exists"):
             found = self._looker.find(key)
             if found is None:
@@ -90,6 +65,25 @@ class Effects:
             raise _refusal(answer, program)
         process = ProcessId(answer["pid"], answer["started"], answer["boot"])
         return Observation(handle_of(key, process), RunState.RUNNING, started_at=answer["at"])
+
+    def _request(self, spec: RunSpec, key: str, program: str, workspace: str) -> dict[str, object]:
+        limits = {"memory": spec.memory_bytes, "cpu": spec.cpu_seconds, "files": spec.open_files}
+        return {
+            "op": "submit",
+            "key": key,
+            "path": program,
+            "argv": list(spec.argv),
+            "env": dict(spec.env),
+            "cwd": workspace,
+            "owner": spec.owner,
+            "workspace": spec.workspace,
+            "log": spec.log,
+            "logs": f"{self._home}/{claims.LOGS}",
+            "log_max": _log_max_bytes(),
+            "timeout": spec.timeout_seconds,
+            "grace": spec.grace_seconds,
+            "limits": {name: limit for name, limit in limits.items() if limit is not None},
+        }
 
     def _existing(self, key: str, seen: Observation) -> Observation:
         if seen.state is RunState.UNREACHABLE:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,11 @@ from agent_haymaker.errors import PlatformError, TryAgain
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import AsyncIterator
 
 _ANSWER_WITHIN = 60.0
 _START_WITHIN = 20.0
+_FLUSH_AT = 16 << 10
 
 
 class _NoShim(Exception):  # noqa: N818 - a finding, not a fault
@@ -37,15 +40,16 @@ class ShimClient:
         self._home = home
         self._fence = fence
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connecting: asyncio.Task[_Connection] | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
 
-    async def request(self, question: dict[str, Any]) -> dict[str, Any]:
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
         """
-        Ask the shim, starting it if need be, and return its answer.
+        Have a connection to ask requests on, starting the shim if need be.
 
         Raises:
             PlatformError: no shim can be started.
-            TryAgain: it did not answer, or its connection broke; what was asked may or may not be done.
+            TryAgain: it does not answer.
         """
         while True:
             try:
@@ -53,7 +57,13 @@ class ShimClient:
             except _NoShim:
                 continue  # a wait had found none; this one starts one
             if not connection.is_closed:
-                return await connection.ask(question)
+                break
+        connection.users += 1
+        try:
+            yield connection
+        finally:
+            connection.users -= 1
+            connection.close_if_idle()
 
     async def until_ended(self, key: str) -> bool:
         """Return True once the shim has no such run any more; False when there is no shim (any more) to tell."""
@@ -63,7 +73,7 @@ class ShimClient:
         except (_NoShim, TryAgain):
             return False
 
-    async def _connected(self, *, start: bool) -> _Connection:
+    async def _connected(self, *, start: bool) -> Connection:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._connecting = loop, None
@@ -73,7 +83,7 @@ class ShimClient:
         # No await between here and the caller's use of it: an idle connection closes itself.
         return task.result() if task.done() else await asyncio.shield(task)
 
-    async def _connect(self, *, start: bool) -> _Connection:
+    async def _connect(self, *, start: bool) -> Connection:
         deadline = time.monotonic() + _START_WITHIN
         while True:
             try:
@@ -82,7 +92,7 @@ class ShimClient:
                 if not start:
                     raise _NoShim from None
             else:
-                connection = _Connection(link)
+                connection = Connection(link)
                 try:
                     hello = {"op": "hello", "v": shim_socket.PROTOCOL, "fence": self._fence}
                     answer = await connection.ask(hello, linger=True)
@@ -98,24 +108,30 @@ class ShimClient:
                 await asyncio.sleep(0.005)
 
 
-class _Connection:
-    """One socket to the shim. Closes itself once nothing waits for it."""
+class Connection:
+    """One socket to the shim. Closes itself once nobody uses it."""
 
     def __init__(self, link: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
-        self._link = link
+        link.setblocking(False)
+        self._fd = link.detach()
         self._inbox = b""
         self._outbox = bytearray()
         self._numbers = count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ends: dict[str, list[asyncio.Future[bool]]] = {}
         self._subscribed = False
+        self.users = 0
         self.is_closed = False
-        link.setblocking(False)
-        self._loop.add_reader(link, self._read)
+        self._loop.add_reader(self._fd, self._read)
 
     async def ask(self, question: dict[str, Any], *, linger: bool = False) -> dict[str, Any]:
-        """Send one request and wait for its answer; with `linger` the connection stays for one more request."""
+        """
+        Send one request and wait for its answer; with `linger` the connection stays for one more.
+
+        Raises:
+            TryAgain: the shim did not answer, or the connection broke; what was asked may or may not be done.
+        """
         number = next(self._numbers)
         answer = self._answers[number] = self._loop.create_future()
         try:
@@ -128,9 +144,9 @@ class _Connection:
         finally:
             del self._answers[number]
             if linger and not self.is_closed:
-                self._loop.call_later(1, self._close_if_idle)
+                self._loop.call_later(1, self.close_if_idle)
             else:
-                self._close_if_idle()
+                self.close_if_idle()
 
     async def until_ended(self, key: str) -> bool:
         told: asyncio.Future[bool] = self._loop.create_future()
@@ -149,7 +165,7 @@ class _Connection:
                 waiting.remove(told)
             if not waiting:
                 self._ends.pop(key, None)
-            self._close_if_idle()
+            self.close_if_idle()
 
     def _send(self, request: dict[str, Any]) -> None:
         if self.is_closed:
@@ -157,25 +173,27 @@ class _Connection:
         if not self._outbox:
             self._loop.call_soon(self._flush)
         self._outbox += json.dumps(request).encode() + b"\n"
+        if len(self._outbox) >= _FLUSH_AT:
+            self._flush()  # so that the shim works while the next requests are made
 
     def _flush(self) -> None:
         if self.is_closed:
             return
         try:
-            del self._outbox[: self._link.send(self._outbox)]
+            del self._outbox[: os.write(self._fd, self._outbox)]
         except BlockingIOError:
             pass
         except OSError:
             self.close()
             return
         if self._outbox:
-            self._loop.add_writer(self._link, self._flush)
+            self._loop.add_writer(self._fd, self._flush)
         else:
-            self._loop.remove_writer(self._link)
+            self._loop.remove_writer(self._fd)
 
     def _read(self) -> None:
         try:
-            part = self._link.recv(1 << 16)
+            part = os.read(self._fd, 1 << 16)
         except BlockingIOError:
             return
         except OSError:
@@ -193,21 +211,22 @@ class _Connection:
             elif (answer := self._answers.get(told.get("id"))) is not None and not answer.done():
                 answer.set_result(told)
 
-    def _close_if_idle(self) -> None:
-        if not self._answers and not self._ends:
+    def close_if_idle(self) -> None:
+        if not self.users and not self._answers and not self._ends:
             self.close()
 
     def __del__(self) -> None:
-        self._link.close()  # its loop was closed under it
+        if not self.is_closed:
+            os.close(self._fd)  # its loop was closed under it
 
     def close(self) -> None:
         """Let go of the socket; whoever waits is told to try again."""
         if self.is_closed:
             return
         self.is_closed = True
-        self._loop.remove_reader(self._link)
-        self._loop.remove_writer(self._link)
-        self._link.close()
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        os.close(self._fd)
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(TryAgain("the shim of the local engine went away, or another pass took over"))
