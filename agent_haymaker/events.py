@@ -19,6 +19,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.errors import PlatformError
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -129,7 +131,7 @@ class LocalEventBus:
         line = _encode(topic, content)
         try:
             self._segments.append(line)
-        except OSError as error:
+        except (OSError, PlatformError) as error:
             logger.warning("an event of %s stays in this process: %s", topic, error)
             self._offer(topic, json.loads(line)["event"])
             return
@@ -232,7 +234,9 @@ class _Segments:
         try:
             fd = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            from agent_haymaker.records import ensure_home
+
+            ensure_home(self.folder)
             fd = os.open(path, flags, 0o600)
         try:
             # A writer that died half way left no newline behind: the leading one keeps its rubbish out of this line.

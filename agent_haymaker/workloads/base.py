@@ -189,6 +189,15 @@ class WorkloadBase(EventEmitterMixin, ABC):
         seen: Observation = await self._runs("stop_run")(handle, grace_seconds)
         return seen
 
+    async def discard(self, handle: Handle) -> None:
+        """
+        Drop what is left of a launched process that has ended: its workspace and its engine's record.
+
+        Raises:
+            PlatformError: it still runs, or the host refuses.
+        """
+        await self._runs("forget_run")(handle)
+
     async def read_log(self, handle: Handle, *, lines: int = 100, follow: bool = False) -> AsyncIterator[str]:
         """Give the last `lines` lines of a launched process's log, and with `follow` what comes until it has ended."""
         async for line in self._runs("run_log")(handle, lines=lines, follow=follow):

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,16 @@ from pydantic_core import PydanticSerializationError
 
 from agent_haymaker.errors import DoubtError, WorkloadError
 from agent_haymaker.events import LocalEventBus
-from agent_haymaker.records import SCHEMA_VERSION, FileLock, ensure_home, home, read_record, sync_dir, write_record
+from agent_haymaker.records import (
+    SCHEMA_VERSION,
+    FileLock,
+    ensure_home,
+    home,
+    platform_error,
+    read_record,
+    sync_dir,
+    write_record,
+)
 from agent_haymaker.workloads.models import DeploymentState
 
 if TYPE_CHECKING:
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
     from agent_haymaker.events import Callback
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LOCKS = 64
 _LOCK_SECONDS = 10.0
 _TAIL_BYTES = 64 * 1024
 _LONGEST_LINE = 1024 * 1024
@@ -81,13 +92,17 @@ class FilePlatform:
     def _save(self, path: Path, record: dict[str, Any]) -> None:
         ensure_home(self._home)
         ensure_home(self._state_dir)
-        locks = ensure_home(self._home / "locks")
-        with FileLock(locks / f"{path.stem}.lock", timeout_seconds=_LOCK_SECONDS):
+        with self._locked(path):
             try:
                 before = read_record(path)
             except FileNotFoundError:
                 before = {}
             write_record(path, _merged(before, record))
+
+    def _locked(self, path: Path) -> FileLock:
+        # A lock's file must stay for ever, so a fixed number of them serves however many deployments come and go.
+        stripe = zlib.crc32(path.name.encode()) % _LOCKS
+        return FileLock(ensure_home(self._home / "locks") / f"state-{stripe:02d}.lock", timeout_seconds=_LOCK_SECONDS)
 
     async def load_deployment_state(self, deployment_id: str) -> DeploymentState | None:
         """
@@ -119,15 +134,16 @@ class FilePlatform:
         return await asyncio.to_thread(self._delete, self._path(deployment_id))
 
     def _delete(self, path: Path) -> bool:
-        from agent_haymaker.records import platform_error
-
-        try:
-            path.unlink()
-        except FileNotFoundError:
+        if not path.parent.is_dir():
             return False
-        except OSError as error:
-            raise platform_error(error, "remove the record", path) from error
-        sync_dir(path.parent)
+        with self._locked(path):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                raise platform_error(error, "remove the record", path) from error
+            sync_dir(path.parent)
         return True
 
     def _read_all(self) -> tuple[list[DeploymentState], dict[str, DoubtError]]:
@@ -214,6 +230,10 @@ class FilePlatform:
     async def stop_run(self, handle: Handle, grace_seconds: float = 30.0) -> Observation:
         """End a launched process and all it started."""
         return await self._local_engine().stop(handle, grace_seconds)
+
+    async def forget_run(self, handle: Handle) -> None:
+        """Drop an ended run's record and its workspace; one that still runs is refused (PlatformError)."""
+        await self._local_engine().forget(handle, workspace=True)
 
     async def run_log(self, handle: Handle, *, lines: int = 100, follow: bool = False) -> AsyncIterator[str]:
         """Give the last lines of a launched process's log, and with `follow` what comes until it has ended."""

@@ -324,9 +324,11 @@ def test_a_disk_that_refuses_keeps_the_event_in_this_process_and_says_so(tmp_pat
 
 
 def test_events_are_for_their_owner_alone(tmp_path):
-    asyncio.run(LocalEventBus(tmp_path / "events").publish("t", {}))
-    assert (tmp_path / "events").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "events" / "00000001.jsonl").stat().st_mode & 0o777 == 0o600
+    folder = tmp_path / "home" / "events"
+    asyncio.run(LocalEventBus(folder).publish("t", {}))
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "00000001.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_event_beyond_a_mebibyte_is_refused(tmp_path):

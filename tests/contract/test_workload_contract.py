@@ -14,7 +14,7 @@ import pytest
 from agent_haymaker import DeploymentConfig, WorkloadRegistry
 from agent_haymaker.errors import DeploymentNotFoundError
 from agent_haymaker.events import DEPLOYMENT_STARTED
-from agent_haymaker.testing import WorkloadContract, eventually, eventually_async
+from agent_haymaker.testing import WorkloadContract, eventually_async
 from agent_haymaker.workloads import FilePlatform
 
 from .strangers.by_launch import ByLaunch
@@ -119,12 +119,16 @@ def test_a_launched_agent_outlives_the_process_that_deployed_it_and_another_ends
             if sys.platform == "linux":
                 assert agents
                 assert all(b"hunter2" not in environ(pid) for pid in agents)
+            assert await workload.stop(deployment_id)
+            assert pids_of(deployment_id) == []
+            assert (await workload.get_status(deployment_id)).status == "stopped"
+            followed = [line async for line in workload.get_logs(deployment_id, lines=1, follow=True)]
+            assert followed == ["started"]
         finally:
             report = await workload.cleanup(deployment_id)
         assert report.is_complete
-        eventually(lambda: not pids_of(deployment_id))
-        followed = [line async for line in workload.get_logs(deployment_id, follow=True)]
-        assert followed == ["from afar", "started"]
+        assert pids_of(deployment_id) == []
+        assert list((home / "agents").iterdir()) == []
 
     asyncio.run(scenario())
 

@@ -35,7 +35,7 @@ class ByLaunch(WorkloadBase):
 
     async def get_status(self, deployment_id: str) -> DeploymentState:
         state, handle = await self._find(deployment_id)
-        if state.status == DeploymentStatus.RUNNING:
+        if state.status == DeploymentStatus.RUNNING and state.phase != "cleaned_up":
             state.status = detect_status(observation=await self.observe(handle)) or state.status
         return state
 
@@ -50,8 +50,12 @@ class ByLaunch(WorkloadBase):
 
     async def cleanup(self, deployment_id: str) -> CleanupReport:
         state, handle = await self._find(deployment_id)
+        if state.phase == "cleaned_up":
+            return CleanupReport(deployment_id=deployment_id, details=["cleaned up already"])
         await self.terminate(handle, grace_seconds=5)
+        await self.discard(handle)
         state.status = DeploymentStatus.COMPLETED
+        state.phase = "cleaned_up"
         await self.save_state(state)
         return CleanupReport(deployment_id=deployment_id, resources_deleted=1, details=["ended its process"])
 
