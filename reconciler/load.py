@@ -10,10 +10,10 @@ from __future__ import annotations
 import gc
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.lean import dataclass
 from reconciler.manifest.cache import Folder, cache_path, load_cache, save_cache
 from reconciler.manifest.problems import Problem
 from reconciler.manifest.trees import Tree, WorkTree
@@ -49,9 +49,11 @@ def load(
     """
     Read a folder (or one file) of manifests.
 
-    `home` is where the cache lives; None reads everything anew and writes nothing, and so does `write_cache=False`,
-    which reads it. `strict` makes errors of
-    warnings. `tree` reads from elsewhere than the disk; `path` is then only how messages name it.
+    `home` is where the cache lives; None reads everything anew and writes nothing. `write_cache=False` takes what
+    the cache has and adds nothing. `strict` makes errors of warnings. `tree` reads from elsewhere than the disk;
+    `path` is then only how messages name it.
+
+    Of one file, its own deployments count, with the Fleet and the workloads that its folder declares.
 
     Raises:
         ManifestError: there is no such folder or file.
@@ -81,15 +83,34 @@ def load(
             gc.enable()
 
 
+def load_base(path: Path, revision: str, loaded: Loaded, *, home: Path | None) -> Loaded:
+    """
+    Read the same folder as a commit has it, for `plan --base`. What `loaded` has in common with it is not parsed again.
+
+    Raises:
+        UsageError: there is no such revision.
+        ManifestError: the folder is in no git repository.
+    """
+    del loaded  # its cache, if any, is found by its folder
+    from reconciler.manifest.gittree import GitTree
+
+    with GitTree(path, revision) as tree:
+        return load(path, home=home, tree=tree, write_cache=False)
+
+
 def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
     prefix = os.path.dirname(shown) if tree.only else shown
     prefix = "" if prefix in ("", ".") else prefix.rstrip("/") + "/"
     flaws = sorted(folder.flaws, key=lambda flaw: flaw.sort_key())
+    desired, broken = folder.desired, folder.broken
+    if tree.only:
+        flaws = [flaw for flaw in flaws if flaw.file == tree.only or flaw.is_shared]
+        desired = {name: want for name, want in desired.items() if want.source.file == tree.only}
     return Loaded(
         fleet=folder.fleet,
-        desired=folder.desired,
+        desired=desired,
         problems=tuple(dict.fromkeys(flaw.as_problem(prefix) for flaw in flaws)),
-        broken_names=folder.broken,
+        broken_names=broken,
         complete=not any(flaw.severity == "error" or flaw.unreadable for flaw in flaws),
         root=tree.root,
         files=folder.file_count,

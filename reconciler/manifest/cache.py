@@ -8,23 +8,37 @@ modified a moment before it was read is not vouched for. Garbage, another versio
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest.trees import Listing
+from reconciler.manifest.codec import decode_desired, encode_desired
+from reconciler.manifest.problems import Flaw
+from reconciler.manifest.trees import Listing, Stamp, is_settled
 from reconciler.model import FleetPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.model import Desired
-    from reconciler.manifest.problems import Flaw
-    from reconciler.manifest.trees import Stamp
+    from reconciler.manifest.trees import Tree
     from reconciler.manifest.workloads import WorkloadDeclaration
+    from reconciler.model import Desired, Json
 
-Record = dict[str, Any]
+VERSION = 1
+_STAMP, _BLOB, _DEPLOYMENTS, _WORKLOADS, _FLEET, _FLAWS = range(6)  # of a file's record
+
+
+@dataclass(slots=True)
+class Kept:
+    """One deployment of an entry: what it was resolved against, and what came of it, decoded when asked for."""
+
+    workload: str
+    context: str
+    references: list[str]  # absolute paths
+    desired: Desired | None = None
+    record: list[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -32,23 +46,23 @@ class Entry:
     """What one file said when it was last read, kept only where nothing was wrong with it."""
 
     stamp: Stamp | None
-    sha256: str
     blob: str  # as git names its content
-    deployments: dict[str, Record] = field(default_factory=dict)
-    workloads: list[Record] = field(default_factory=list)
-    fleet: Record | None = None
+    deployments: dict[str, Kept] = field(default_factory=dict)
+    workloads: list[Json] = field(default_factory=list)
+    fleet: Json | None = None
     flaws: list[Flaw] = field(default_factory=list)  # warnings
 
-    def names(self) -> list[str]:
-        return list(self.deployments)
 
-    def add(self, desired: Desired, context: str, references: list[str]) -> None:
-        self.deployments[desired.name] = {
-            "workload": desired.workload, "context": context, "refs": references, "desired": desired,
-        }  # fmt: skip
+@dataclass(slots=True)
+class Reference:
+    """A file that a manifest names, as it was when it was read."""
 
-    def load_desired(self, file: str, folder: Folder) -> dict[str, Desired]:
-        return {name: record["desired"] for name, record in self.deployments.items()}
+    stamp: Stamp
+    sha256: str
+    blob: str
+
+    def is_same(self, stamp: Stamp | None) -> bool:
+        return stamp == self.stamp or stamp == [self.blob]
 
 
 @dataclass(slots=True)
@@ -56,33 +70,197 @@ class Folder:
     """A folder as one pass read it."""
 
     files: dict[str, Entry] = field(default_factory=dict)
-    references: dict[str, tuple[Stamp, str]] = field(default_factory=dict)  # absolute path -> stamp, sha256
+    references: dict[str, Reference] = field(default_factory=dict)  # by absolute path
     listing: Listing = field(default_factory=Listing)
-    fleet: FleetPolicy = FleetPolicy()
+    fleet: FleetPolicy = field(default_factory=FleetPolicy)
     workloads: dict[str, WorkloadDeclaration] = field(default_factory=dict)
     installed: dict[str, str] = field(default_factory=dict)  # name -> key, of the installed workloads in use
     desired: dict[str, Desired] = field(default_factory=dict)
     flaws: list[Flaw] = field(default_factory=list)
     broken: frozenset[str] = frozenset()
-    sums: list[tuple[str, str]] = field(default_factory=list)  # file, sha256
+    revision: str = ""
+    file_count: int = 0
+    is_whole: bool = False  # every file has its entry: nothing is wrong, and nothing is younger than its stamp can tell
+
+    # As it stands in the cache: what is not asked for is not made.
+    raw: dict[str, list[Any]] = field(default_factory=dict)
+    contexts: list[list[Any]] = field(default_factory=list)
+    defaults: Json = field(default_factory=dict)
 
     def entry_for(self, file: str, stamp: Stamp | None) -> Entry | None:
-        entry = self.files.get(file)
-        if entry is None or stamp is None:
+        """Return what is known of a file, if it is as it was."""
+        raw = self.raw.get(file)
+        if raw is None or stamp is None or (stamp != raw[_STAMP] and stamp != [raw[_BLOB]]):
             return None
-        return entry if stamp in (entry.stamp, (entry.blob,)) else None
+        return self.last_entry(file)
+
+    def last_entry(self, file: str) -> Entry | None:
+        """Return what a file said when it was last read, whatever became of it."""
+        raw = self.raw.get(file)
+        if raw is None:
+            return None
+        stamp, blob, deployments, workloads, fleet, flaws = raw
+        kept = {name: self._kept(item) for name, item in deployments.items()}
+        return Entry(stamp, blob, kept, workloads or [], fleet, [Flaw(**flaw) for flaw in flaws or ()])
+
+    def _kept(self, record: list[Any]) -> Kept:
+        workload, context = self.contexts[record[1]][:2]
+        return Kept(workload, context, record[2], None, record)
+
+    def desire(self, root: str, file: str, name: str, kept: Kept) -> Desired:
+        if kept.desired is None:
+            assert kept.record is not None
+            context = self.contexts[kept.record[1]]
+            kept.desired = decode_desired(name, file, root, kept.record, context, self.defaults)
+        return kept.desired
+
+    def is_current(self, listing: Listing, tree: Tree, home: Path | None) -> bool:
+        """Say whether everything that this folder came from is as it was."""
+        raw = self.raw
+        if not self.is_whole or listing.flaws or len(listing.files) != len(raw):
+            return False
+        for file, stamp in listing.files:
+            known = raw.get(file)
+            if known is None or stamp is None or (stamp != known[_STAMP] and stamp != [known[_BLOB]]):
+                return False
+        if any(not reference.is_same(tree.stamp(path)) for path, reference in self.references.items()):
+            return False
+        if self.installed:
+            from reconciler.manifest.workloads import installed_workloads
+
+            found = installed_workloads(home)
+            return all(name in found and found[name].key() == key for name, key in self.installed.items())
+        return True
+
+    def has_flaws(self) -> bool:
+        return any(raw[_FLAWS] for raw in self.raw.values())
+
+    def replay(self, root: str) -> None:
+        """Give every deployment of every entry: what a pass over unchanged files comes to."""
+        contexts, defaults = self.contexts, self.defaults
+        found = {
+            name: decode_desired(name, file, root, record, contexts[record[1]], defaults)
+            for file, raw in self.raw.items()
+            for name, record in raw[_DEPLOYMENTS].items()
+        }
+        self.desired = {name: found[name] for name in sorted(found)}
+        self.flaws = [Flaw(**flaw) for raw in self.raw.values() for flaw in raw[_FLAWS] or ()]
+
+
+def cache_path(home: Path, tree: Tree) -> Path:
+    name = hashlib.sha256(f"{tree.root}\0{tree.only}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return home / "cache" / f"{name}.json"
+
+
+def load_cache(path: Path) -> Folder:
+    """Return what was kept, or an empty folder where there is nothing that can be used."""
+    try:
+        record = json.loads(path.read_bytes())
+        if record["version"] != VERSION or record["code"] != _code_stamp():
+            return Folder()
+        return _decode(record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return Folder()
+
+
+def _decode(record: Json) -> Folder:
+    from reconciler.manifest.workloads import WorkloadDeclaration
+
+    listing = record["listing"]
+    return Folder(
+        raw=record["files"],
+        references={path: Reference(*kept) for path, kept in record["references"].items()},
+        listing=Listing(ignores=listing["ignores"], verdicts=listing["verdicts"]),
+        fleet=FleetPolicy(**record["fleet"]),
+        workloads={made["name"]: WorkloadDeclaration.from_json(made) for made in record["workloads"]},
+        installed=record["installed"],
+        revision=record["revision"],
+        file_count=len(record["files"]),
+        is_whole=record["is_whole"],
+        contexts=record["contexts"],
+        defaults=record["defaults"],
+    )
+
+
+def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> None:
+    """Keep what this pass read, as far as its stamps vouch for it; `started_ns` is when the pass began."""
+    contexts: dict[str, int] = {}
+    table: list[list[Any]] = []
+    files = {}
+    for file, entry in folder.files.items():
+        if entry.stamp is None or len(entry.stamp) == 1 or not is_settled(entry.stamp, started_ns):
+            continue
+        deployments = {}
+        for name, kept in entry.deployments.items():
+            desired = kept.desired
+            assert desired is not None
+            index = contexts.setdefault(kept.context, len(table))
+            if index == len(table):
+                recipe = desired.recipe
+                table.append([kept.workload, kept.context, list(recipe.argv), recipe.path_prefix, recipe.workload_dir])
+            deployments[name] = encode_desired(desired, index, kept.references, defaults)
+        flaws = [
+            {"what": flaw.what, "fix": flaw.fix, "file": flaw.file, "line": flaw.line, "column": flaw.column,
+             "field": flaw.field, "name": flaw.name, "severity": flaw.severity}
+            for flaw in entry.flaws
+        ]  # fmt: skip
+        files[file] = [entry.stamp, entry.blob, deployments, entry.workloads or 0, entry.fleet, flaws or 0]
+    references = {
+        name: [kept.stamp, kept.sha256, kept.blob]
+        for name, kept in folder.references.items()
+        if is_settled(kept.stamp, started_ns)
+    }
+    ignores = {
+        name: stamp
+        for name, stamp in folder.listing.ignores.items()
+        if stamp is not None and is_settled(stamp, started_ns)
+    }
+    calm = len(ignores) == len(folder.listing.ignores)
+    fleet = folder.fleet
+    record = {
+        "version": VERSION,
+        "code": _code_stamp(),
+        "contexts": table,
+        "defaults": defaults,
+        "files": files,
+        "references": references,
+        "listing": {"ignores": ignores, "verdicts": folder.listing.verdicts if calm else {}},
+        "fleet": {name: getattr(fleet, name) for name in fleet.__slots__},
+        "workloads": [made.to_json() for made in folder.workloads.values()],
+        "installed": folder.installed,
+        "revision": folder.revision,
+        "is_whole": folder.is_whole
+        and calm
+        and len(files) == folder.file_count
+        and len(references) == len(folder.references),
+    }
+    write_quietly(path, json.dumps(record, separators=(",", ":")).encode())
+
+
+def _code_stamp() -> list[list[Any]]:
+    """Return what changes when the code that reads manifests does: an upgrade takes no old answer for its own."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    stamps = []
+    with os.scandir(here) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                stamps.append([entry.name, status.st_size, status.st_mtime_ns])
+    for name in ("load.py", "digest.py", "model.py"):
+        status = os.stat(os.path.join(os.path.dirname(here), name))
+        stamps.append([name, status.st_size, status.st_mtime_ns])
+    return sorted(stamps)
 
 
 def write_quietly(path: Path, content: bytes) -> None:
     """Replace a cache file whole, or leave things as they are."""
-    draft = None
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.replace(draft, path)
     except OSError:
-        if draft is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
+        with contextlib.suppress(OSError):
+            os.unlink(draft)

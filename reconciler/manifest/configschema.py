@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 Wrong = tuple[Path, str, str]
 TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,),
 }  # fmt: skip
 _WORDS = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
@@ -96,7 +97,7 @@ def check_config(config: dict[str, Any], schema: dict[str, Any], path: Path = ()
     for key, value in config.items():
         entry = schema.get(key)
         if entry is None:
-            from reconciler.manifest.validate import nearest  # noqa: PLC0415 - only an error needs it
+            from reconciler.manifest.validate import nearest
 
             near = nearest(key, schema)
             keys = "the keys here are: " + ", ".join(sorted(schema))

@@ -24,6 +24,7 @@ def check_together(
     """
     complaints: list[Complaint] = []
     renamed: dict[str, str] = {}
+    path: tuple[str | int, ...]
     for name, want in desired.items():
         for index, needed in enumerate(want.depends_on):
             path = ("dependsOn", index, "name")

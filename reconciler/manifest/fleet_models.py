@@ -55,7 +55,7 @@ class _WorkloadFields(Model):
     budget: Budget | None = Field(default=None, description="Default budget of its deployments. Not supported yet.")
     command: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None,
-        description="The program to run, any program. An element that starts with ./ or ../ is a path beside this file.",
+        description="The program to run, any program. What starts with ./ or ../ is a path beside this file.",
     )
     goal: Goal | None = Field(default=None, description="For type prompt: the goal of its deployments.")
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest.cache import Entry, Folder
+from reconciler.manifest.cache import Entry, Folder, Kept
 from reconciler.manifest.crosscheck import check_together
+from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.problems import Flaws
 from reconciler.manifest.resolve import FleetView, References, resolve, usable
-from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.trees import Unreadable, blob_name
 from reconciler.manifest.validate import Declared, declare, name_of, nearest
 from reconciler.manifest.workloads import WorkloadDeclaration, installed_workloads, make_declaration
 from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 _KIND = re.compile(r"^kind:[ \t]*['\"]?(\w+)", re.MULTILINE)
 _NAME = re.compile(
-    r"^metadata:(?:[ \t]*\{[^}\n]*?\bname:[ \t]*|(?:[ \t]*(?:#.*)?\n[ \t]+.*)*?\n[ \t]+name:[ \t]*)['\"]?([a-z0-9][-a-z0-9]{0,62})",
+    r"^metadata:(?:[ \t]*\{[^}\n]*?\bname:[ \t]*|(?:[ \t]*(?:#.*)?\n[ \t]+.*)*?\n[ \t]+name:[ \t]*)"
+    r"['\"]?([a-z0-9][-a-z0-9]{0,62})",
     re.MULTILINE,
 )
 
@@ -41,7 +43,6 @@ class _Reading:
 
     file: str
     stamp: Stamp | None
-    sha256: str = ""
     blob: str = ""
     declared: list[Declared] = field(default_factory=list)
     entry: Entry | None = None
@@ -66,6 +67,8 @@ class FolderReader:
         self.broken_workloads: dict[str, str] = {}
         self.broken: set[str] = set()
         self.unknown_fleet = False
+        self.shared: set[str] = set()  # files that declare a Fleet or a workload, right or wrong
+        self.places: dict[str, list[tuple[str, int]]] = {}  # deployment -> where it is declared
         self._installed: dict[str, WorkloadDeclaration] | None = None
         self._keys: dict[str, str] = {}
 
@@ -75,15 +78,15 @@ class FolderReader:
             entry = self.kept.entry_for(file, stamp)
             if entry is not None and not (self.strict and entry.flaws):
                 self.flaws.found.extend(entry.flaws)
-                self.readings.append(_Reading(file, stamp, entry.sha256, entry.blob, entry=entry))
+                self.readings.append(_Reading(file, stamp, entry.blob, entry=entry))
             else:
                 self.readings.append(self._parse(file))
         if self.strict:
             self._harden()
         self._find_fleet()
         self._find_workloads()
-        desired, places = self._find_deployments()
-        self._look_together(desired, places)
+        desired, self.places = self._find_deployments()
+        self._look_together(desired, self.places)
         return self._result(desired)
 
     def _parse(self, file: str) -> _Reading:
@@ -95,9 +98,7 @@ class FolderReader:
             self.flaws.add(error.what, fix=error.fix, file=file, unreadable=True)
             self._keep_last_good(file)
             return _Reading(file, None)
-        blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
-        blob.update(content)
-        reading = _Reading(file, stamp, hashlib.sha256(content).hexdigest(), blob.hexdigest())
+        reading = _Reading(file, stamp, blob_name(content))
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -111,7 +112,8 @@ class FolderReader:
         if not text.strip():
             self.flaws.add(
                 "the file is empty; nothing is deleted while it is",
-                fix="write it, delete it, or list it in .haymakerignore", file=file, severity="warning", unreadable=True,
+                fix="write it, delete it, or list it in .haymakerignore", file=file, severity="warning",
+                unreadable=True,
             )  # fmt: skip
             self._keep_last_good(file)
             return reading
@@ -131,6 +133,8 @@ class FolderReader:
             declared = declare(document, file, self.flaws)
             if declared is not None:
                 reading.declared.append(declared)
+                if declared.kind != "Deployment":
+                    self.shared.add(file)
             else:
                 self._note_broken(document.value, file, before)
         return reading
@@ -139,6 +143,8 @@ class FolderReader:
         """Remember whose manifest is wrong, so that what last was right stays in force for it."""
         value = value if isinstance(value, dict) else {}
         name = name_of(value)
+        if value.get("kind", "Workload") in ("Fleet", "Workload"):
+            self.shared.add(file)
         flaw = self.flaws.found[before] if len(self.flaws.found) > before else None
         where = f"{file}:{flaw.line}" if flaw else file
         if value.get("kind") == "Fleet":
@@ -153,13 +159,12 @@ class FolderReader:
 
     def _keep_last_good(self, file: str) -> None:
         """Take the names that a file declared when it was last read: what it says now is not known."""
-        entry = self.kept.files.get(file)
+        entry = self.kept.last_entry(file)
         if entry is not None:
-            self.broken.update(entry.names())
+            self.broken.update(entry.deployments)
             self.unknown_fleet |= entry.fleet is not None
 
     def _harden(self) -> None:
-        from dataclasses import replace  # noqa: PLC0415 - --strict only
 
         self.flaws.found = [replace(flaw, severity="error") for flaw in self.flaws.found]
 
@@ -173,21 +178,19 @@ class FolderReader:
             places = " and ".join(f"{file}:{line}" for file, line, _, _ in found)
             for file, line, _, _ in found:
                 self.flaws.add(
-                    f"there are {len(found)} Fleets, in {places}", fix="keep one Fleet in a folder", file=file, line=line,
-                    column=1,
+                    f"there are {len(found)} Fleets, in {places}", fix="keep one Fleet in a folder",
+                    file=file, line=line, column=1,
                 )  # fmt: skip
             self.unknown_fleet = True
         elif found:
             _, _, declared, entry = found[0]
             record = entry.fleet if entry is not None and entry.fleet is not None else fleet_record(declared)
-            before = len(self.flaws.found)
             self.unknown_fleet |= declared is not None and self._has_errors(found[0][0], declared)
             self.fleet = FleetPolicy(**record["policy"])
             self.view = FleetView(
                 record["defaults"], os.path.dirname(os.path.join(self.tree.root, found[0][0])),
                 record["require_checks"], tuple(record["allowed"]) if record["allowed"] is not None else None,
             )  # fmt: skip
-            del before
 
     def _has_errors(self, file: str, declared: Declared) -> bool:
         """Say whether an error stands anywhere in this document."""
@@ -199,13 +202,14 @@ class FolderReader:
 
     def _find_workloads(self) -> None:
         places: dict[str, list[tuple[str, int]]] = {}
-        for reading in self.readings:
-            for record in reading.entry.workloads if reading.entry is not None else ():
-                made = WorkloadDeclaration.from_json(record)
+        for index, reading in enumerate(self.readings):
+            made_before = [WorkloadDeclaration.from_json(r) for r in (reading.entry.workloads if reading.entry else ())]
+            if not all(self._is_known(path) for made in made_before for path in made.files):
+                reading, made_before = self._reparse(reading.file), []
+                self.readings[index] = reading
+            for made in made_before:
                 self.workloads[made.name] = made
                 places.setdefault(made.name, []).append((reading.file, record_line(made)))
-                for path in made.files:
-                    self._take_known(path)
             for declared in reading.declared:
                 if declared.kind != "Workload":
                     continue
@@ -225,11 +229,6 @@ class FolderReader:
                     )  # fmt: skip
                 self.broken_workloads[name] = text
 
-    def _take_known(self, path: str) -> None:
-        known = self.kept.references.get(path)
-        if known is not None:
-            self.references.digests[path] = known
-
     def _declare_workload(self, declared: Declared) -> WorkloadDeclaration | None:
         folder = os.path.dirname(os.path.join(self.tree.root, declared.file))
         before = len(self.flaws.found)
@@ -245,7 +244,6 @@ class FolderReader:
         installed = self._find_installed(made.name)
         if installed is None or installed.problem or not installed.command:
             return made
-        from dataclasses import replace  # noqa: PLC0415 - few declarations do this
 
         return replace(
             made, command=installed.command, argv=installed.argv, code=installed.code, files=installed.files,
@@ -273,11 +271,12 @@ class FolderReader:
             if reading.entry is not None and not self._still_good(reading.entry):
                 reading = self.readings[index] = self._reparse(reading.file)
             if reading.entry is not None:
-                for name, want in reading.entry.load_desired(reading.file, self.kept).items():
+                for name, kept in reading.entry.deployments.items():
+                    want = self.kept.desire(self.tree.root, reading.file, name, kept)
                     places.setdefault(name, []).append((reading.file, want.source.line))
                     desired[name] = want
                 continue
-            entry = Entry(reading.stamp, reading.sha256, reading.blob)
+            entry = Entry(reading.stamp, reading.blob)
             for declared in reading.declared:
                 if declared.kind == "Fleet":
                     entry.fleet = fleet_record(declared)
@@ -300,25 +299,27 @@ class FolderReader:
             resolved = resolve(declared, self.view, workload, self.references)
             if resolved is not None:
                 desired[declared.name] = resolved.desired
-                entry.add(resolved.desired, self.context(workload), resolved.references)
+                context = self.context(workload)
+                entry.deployments[declared.name] = Kept(name, context, resolved.references, resolved.desired)
                 return
         self.broken.add(declared.name)
 
     def _still_good(self, entry: Entry) -> bool:
-        for name, record in entry.deployments.items():
-            del name
-            workload = self._workload(record["workload"])
-            if (
-                workload is None
-                or workload.name in self.broken_workloads
-                or record["context"] != self.context(workload)
-            ):
+        for kept in entry.deployments.values():
+            workload = self._workload(kept.workload)
+            if workload is None or workload.name in self.broken_workloads or kept.context != self.context(workload):
                 return False
-            for path in record["refs"]:
-                known = self.kept.references.get(path)
-                if known is None or self.tree.stamp(path) != known[0]:
-                    return False
-                self.references.digests[path] = known
+            if not all(self._is_known(path) for path in kept.references):
+                return False
+        return True
+
+    def _is_known(self, path: str) -> bool:
+        """Say whether a referenced file is as it was, and if so take its digest over."""
+        if path not in self.references.digests:
+            known = self.kept.references.get(path)
+            if known is None or not known.is_same(self.tree.stamp(path)):
+                return False
+            self.references.digests[path] = known
         return True
 
     def _reparse(self, file: str) -> _Reading:
@@ -376,22 +377,50 @@ class FolderReader:
         self.broken |= errors
         if self.unknown_fleet:  # whose they are and what their defaults are is not known
             self.broken |= desired.keys()
+        if self.tree.only:
+            self._narrow(self.tree.only)
+        files = {reading.file: reading.entry for reading in self.readings if reading.entry is not None}
         return Folder(
-            files={reading.file: reading.entry for reading in self.readings if reading.entry is not None},
+            files=files,
             references=self.references.digests,
             listing=self.listing,
             fleet=self.fleet,
             workloads=self.workloads,
-            installed={
-                want.workload: self._installed[want.workload].key()
-                for want in desired.values()
-                if self._installed and want.workload in self._installed and want.workload not in self.workloads
-            },
+            installed=self._installed_in_use(desired),
             desired={name: desired[name] for name in sorted(desired) if name not in self.broken},
             flaws=self.flaws.found,
             broken=frozenset(self.broken),
-            sums=[(reading.file, reading.sha256) for reading in self.readings],
+            revision=self._revision(desired),
+            file_count=len(self.readings),
+            is_whole=len(files) == len(self.readings) and not self.broken and self._all_is_well(),
         )
+
+    def _narrow(self, only: str) -> None:
+        """Leave what is wrong in neighbouring files to those who ask about them, Fleet and workloads excepted."""
+        self.flaws.found = [
+            replace(flaw, is_shared=True) if flaw.file in self.shared and flaw.name is None else flaw
+            for flaw in self.flaws.found
+        ]
+        ours = {flaw.name for flaw in self.flaws.found if flaw.file == only and flaw.severity == "error" and flaw.name}
+        declared_here = {name for name, found in self.places.items() if any(file == only for file, _ in found)}
+        self.broken = ours | (self.broken & declared_here)
+
+    def _all_is_well(self) -> bool:
+        return not any(flaw.severity == "error" or flaw.unreadable for flaw in self.flaws.found)
+
+    def _installed_in_use(self, desired: dict[str, Desired]) -> dict[str, str]:
+        names = {want.workload for want in desired.values()} - self.workloads.keys()
+        return {name: made.key() for name in sorted(names) if (made := self._find_installed(name)) is not None}
+
+    def _revision(self, desired: dict[str, Desired]) -> str:
+        """Return the sha256 over everything that was read."""
+        words = [f"{reading.file}\0{reading.blob}" for reading in self.readings]
+        words += sorted(
+            f"{os.path.relpath(path, self.tree.root)}\0{known.sha256}"
+            for path, known in self.references.digests.items()
+        )
+        words += [f"{name}\0{key}" for name, key in self._installed_in_use(desired).items()]
+        return hashlib.sha256("\n".join(words).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def fleet_record(declared: Declared | None) -> dict[str, Any]:
@@ -420,3 +449,12 @@ def fleet_record(declared: Declared | None) -> dict[str, Any]:
 def record_line(made: WorkloadDeclaration) -> int:
     line = made.source.rpartition(":")[2]
     return int(line) if line.isdigit() else 1
+
+
+def default_spec() -> dict[str, Any]:
+    """Return a normalised spec in which everything is at its default, where there is one."""
+    spec = DeploymentSpec.model_validate({"workload": "none"}).model_dump(by_alias=True)
+    spec["run"]["restartPolicy"] = "Never"
+    return {key: value for key, value in spec.items() if key not in ("workload", "budget")} | {
+        "files": {}, "inPlaceConfig": []
+    }  # fmt: skip

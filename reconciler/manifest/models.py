@@ -32,7 +32,7 @@ class Model(BaseModel):
 
 def _as_duration(value: Any) -> float:
     if not isinstance(value, str):
-        raise ValueError(f"a duration needs its unit, such as 30s or 15m; got {_shown(value)}")  # noqa: TRY004 - pydantic
+        raise ValueError(f"a duration needs its unit, such as 30s or 15m; got {_shown(value)}")
     return parse_duration(value)
 
 
@@ -77,10 +77,12 @@ def _schema_or_path(value: Any) -> Any:
     return value
 
 
+_CHECK_NAME = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,80}(?<! )")
 _NAME_RULE = "is not a name: use up to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit"
 Name = Annotated[
     str, _matching(_DNS_LABEL, _NAME_RULE), Field(json_schema_extra={"pattern": f"^{_DNS_LABEL.pattern}$"})
 ]
+CheckName = Annotated[str, _matching(_CHECK_NAME, "is not a check's name: use up to 80 characters on one line")]
 WorkloadName = Annotated[str, _matching(_WORKLOAD_NAME, "is not a workload's name")]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[
@@ -270,7 +272,7 @@ class FileCheck(Model):
 class Check(Model):
     """One check of a run's success, made by haymaker, without credentials, in the agent's workspace."""
 
-    name: Name = Field(description="The check's name, unique in this list.")
+    name: CheckName = Field(description="What it checks, in a few words; unique in this list.")
     file: FileCheck | None = Field(default=None, description="A file that must be there.")
     command: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None, description="A program that must end with exit code 0."

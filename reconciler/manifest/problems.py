@@ -22,7 +22,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A problem before it has an address: `file` is relative to the folder, line and column count from 1 (0: unknown)."""
+    """A problem before it has an address: `file` is relative to the folder, lines count from 1 (0: unknown)."""
 
     what: str
     fix: str
@@ -33,6 +33,7 @@ class Flaw:
     name: str | None = None
     severity: str = "error"
     unreadable: bool = False  # nobody can tell what the file declares
+    is_shared: bool = False  # in a Fleet or a Workload: it bears on other files
 
     def sort_key(self) -> tuple[Any, ...]:
         return (self.file, self.line, self.column, self.field, self.what)

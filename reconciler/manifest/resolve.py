@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
+from reconciler.manifest.cache import Reference
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
 from reconciler.manifest.models import DeploymentSpec
-from reconciler.manifest.trees import Unreadable, is_inside
+from reconciler.manifest.trees import Unreadable, blob_name, is_inside
 from reconciler.manifest.validate import check_overlay, nearest, show
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.manifest.trees import Stamp, Tree
+    from reconciler.manifest.trees import Tree
     from reconciler.manifest.validate import Declared, Path
     from reconciler.manifest.workloads import WorkloadDeclaration
 
@@ -36,7 +37,7 @@ class References:
     """The files that manifests name: each read once, with the stamp that vouches for it."""
 
     tree: Tree
-    digests: dict[str, tuple[Stamp, str]] = field(default_factory=dict)  # absolute path -> stamp, sha256
+    digests: dict[str, Reference] = field(default_factory=dict)  # by absolute path
 
     def digest(self, folder: str, path: str, *, trusted: str = "") -> tuple[str, str]:
         """
@@ -47,15 +48,17 @@ class References:
         """
         absolute = self._place(folder, path, trusted)
         if absolute not in self.digests:
-            content, stamp = self.tree.read(absolute, _MAX_REFERENCED)
-            self.digests[absolute] = (stamp, hashlib.sha256(content).hexdigest())
-        return absolute, self.digests[absolute][1]
+            self._read(absolute)
+        return absolute, self.digests[absolute].sha256
 
     def content(self, folder: str, path: str) -> tuple[str, bytes]:
         absolute = self._place(folder, path, "")
+        return absolute, self._read(absolute)
+
+    def _read(self, absolute: str) -> bytes:
         content, stamp = self.tree.read(absolute, _MAX_REFERENCED)
-        self.digests[absolute] = (stamp, hashlib.sha256(content).hexdigest())
-        return absolute, content
+        self.digests[absolute] = Reference(stamp, hashlib.sha256(content).hexdigest(), blob_name(content))
+        return content
 
     def check_place(self, folder: str, path: str) -> None:
         """Refuse a path that leaves the repository; the file need not be there yet."""
@@ -167,8 +170,8 @@ class _Resolution:
             self._check_version(version)
 
     def _check_version(self, wanted: str) -> None:
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - few manifests pin a version
-        from packaging.version import InvalidVersion, Version  # noqa: PLC0415
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+        from packaging.version import InvalidVersion, Version
 
         path = ("workload", "version")
         try:
@@ -177,7 +180,8 @@ class _Resolution:
             self.declared.complain(f"{show(wanted)} is not a version range", "write one such as '>=0.2,<0.3'", *path)
         except InvalidVersion:
             self.declared.complain(
-                f"workload '{self.workload.name}' has the version {show(self.workload.version)}, which cannot be compared",
+                f"workload '{self.workload.name}' has the version {show(self.workload.version)}, "
+                "which cannot be compared",
                 "correct the version in its workload.yaml", *path,
             )  # fmt: skip
         else:
@@ -293,7 +297,7 @@ class _Resolution:
                 return self.declared.complain(f"'{wanted}': {error.what}", error.fix, *path)
             except (ValueError, RecursionError):
                 return self.declared.complain(f"'{wanted}' is not JSON", "write a JSON Schema there", *path)
-        import jsonschema  # noqa: PLC0415 - costs 100 ms, and few manifests have one
+        import jsonschema
 
         try:
             jsonschema.Draft202012Validator.check_schema(wanted)
@@ -373,7 +377,8 @@ def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list
         )
     elif workload.type == "prompt":
         declared.complain(
-            f"workload '{name}' is of type prompt, which is not supported yet", "use the workload goal-agent", "workload"
+            f"workload '{name}' is of type prompt, which is not supported yet", "use the workload goal-agent",
+            "workload",
         )  # fmt: skip
     elif not workload.command:
         declared.complain(

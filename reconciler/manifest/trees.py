@@ -7,6 +7,7 @@ repository. It knows nothing of what the files say.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from reconciler.manifest.problems import Flaw
 
-Stamp = tuple[Any, ...]  # a file's identity: what changes when its content does
+Stamp = list[Any]  # a file's identity: what changes when its content does
 IGNORE_FILE = ".haymakerignore"
 SETTLE_NS = 50_000_000  # a file younger than this may change again within one tick of its clock
 _MAX_REFERENCED = 64 << 20
@@ -44,7 +45,7 @@ class Listing:
 class Tree(Protocol):
     root: str  # the folder, absolute, symlinks resolved
     base: str  # the repository's root, or `root`: no path may leave it
-    only: str  # the one file that `-f` named, relative to root, or ""
+    only: str  # the one file that `-f` named, in root, or ""
     is_live: bool  # files on disk, which can change and be run
 
     def list_files(self, known: Listing | None = None) -> Listing: ...
@@ -62,8 +63,15 @@ class Tree(Protocol):
         ...
 
 
+def blob_name(content: bytes) -> str:
+    """Return the name that git gives this content."""
+    blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+    blob.update(content)
+    return blob.hexdigest()
+
+
 def stamp_of(status: os.stat_result) -> Stamp:
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def is_settled(stamp: Stamp, now_ns: int) -> bool:
@@ -98,14 +106,14 @@ class WorkTree:
         self.root = os.path.realpath(os.path.dirname(os.path.abspath(path))) if is_file else real
         self.only = os.path.basename(os.path.abspath(path)) if is_file else ""
         self.base = find_base(self.root)
+        self._real_folders: dict[str, str] = {}
 
     def list_files(self, known: Listing | None = None) -> Listing:
         """List the YAML files; `known` is an earlier listing, whose ignore verdicts hold where nothing changed."""
         listing = Listing()
-        if self.only:
-            listing.files.append((self.only, self.stamp(os.path.join(self.root, self.only))))
-            return listing
         self._walk("", listing, _Ignore(self, listing, known or Listing()), set())
+        if self.only and not any(file == self.only for file, _ in listing.files):
+            listing.files.append((self.only, self.stamp(os.path.join(self.root, self.only))))
         listing.files.sort()
         return listing
 
@@ -124,12 +132,16 @@ class WorkTree:
             if name.startswith("."):
                 continue
             if name.endswith((".yaml", ".yml")) and not entry.is_dir():
-                if judged and ignore.covers(prefix + name):
+                if name == self.only:
+                    pass  # asked for by name
+                elif judged and ignore.covers(prefix + name):
                     continue
                 try:
                     listing.files.append((prefix + name, stamp_of(entry.stat())))
                 except OSError:
                     listing.files.append((prefix + name, None))
+            elif self.only:
+                continue  # beside one file count its folder's Fleet and workloads, not what is further down
             elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir()):
                 if judged and ignore.covers(prefix + name + "/"):
                     continue
@@ -164,7 +176,12 @@ class WorkTree:
             return None
 
     def real(self, path: str) -> str:
-        real = os.path.realpath(path)
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        real = f"{self._real_folders[folder]}/{name}"
+        if os.path.islink(real):
+            real = os.path.realpath(real)
         if not is_inside(real, self.base):
             raise Unreadable(f"the path leads out of {self.base}", "keep the file inside the repository")
         return real
@@ -248,7 +265,7 @@ class _Ignore:
         return verdict
 
     def _compile(self, prefix: str) -> Any:
-        import pathspec  # noqa: PLC0415 - only a folder with a new ignore file pays for it
+        import pathspec
 
         file = prefix + IGNORE_FILE
         try:

@@ -29,7 +29,7 @@ _FLAT_MARKS = frozenset({"version", "type", "package", "entrypoint", "config_sch
 _NOT_OURS = "remove it from this folder, or list it in .haymakerignore"
 
 # What is parsed but not acted on yet: the field, and the only value it may have.
-_LATER = (
+_LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("run", "schedule"), None),
     (("run", "timeZone"), "UTC"),
     (("run", "concurrencyPolicy"), "Forbid"),
@@ -38,7 +38,7 @@ _LATER = (
     (("update", "autoRevert"), False),
     (("budget",), None),
 )
-_LATER_FLEET = (
+_LATER_FLEET: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("source",), "worktree"),
     (("budget",), None),
     (("notify",), []),
@@ -130,35 +130,38 @@ def _declare_flat(document: Document, file: str, flaws: Flaws) -> Declared | Non
 
 
 def _kind_of(document: Document, file: str, flaws: Flaws) -> str | None:
-    value = document.value
+    """Return the kind of a document, "flat" for a workload without envelope, or None after saying what it is not."""
+    wrong = _wrong_kind(document.value)
+    if isinstance(wrong, str):
+        return wrong
+    what, fix, path = wrong
+    line, column = document.locate(path)
+    flaws.add(what, fix=fix, file=file, line=line, column=column, field=field_text(path), unreadable=True)
+    return None
 
-    def wrong(what: str, fix: str, *path: str) -> None:
-        line, column = document.locate(path)
-        flaws.add(what, fix=fix, file=file, line=line, column=column, field=field_text(path), unreadable=True)
 
+def _wrong_kind(value: Any) -> str | tuple[str, str, tuple[str, ...]]:
     if not isinstance(value, dict):
-        return wrong("this document is not a map of keys", f"start it with apiVersion: {API_VERSION}, or: {_NOT_OURS}")
+        return "this document is not a map of keys", f"start it with apiVersion: {API_VERSION}, or {_NOT_OURS}", ()
     api, kind = value.get("apiVersion"), value.get("kind")
     if api is None and kind is None:
         if "workload_name" in value:
-            return wrong(
-                "this is a flat deployment config", "write it as kind: Deployment instead", "workload_name"
-            )  # fmt: skip
+            return "this is a flat deployment config", "write it as kind: Deployment instead", ("workload_name",)
         if "name" in value and _FLAT_MARKS & value.keys():
             return "flat"
-        return wrong("this document is neither haymaker's nor a flat workload", _NOT_OURS)
+        return "this document is neither haymaker's nor a flat workload", _NOT_OURS, ()
     if api is None:
-        return wrong("'apiVersion' is missing", f"add apiVersion: {API_VERSION}", "kind")
+        return "'apiVersion' is missing", f"add apiVersion: {API_VERSION}", ("kind",)
     if api != API_VERSION:
-        near = isinstance(api, str) and api.startswith("haymaker")
-        fix = f"write apiVersion: {API_VERSION}" if near else _NOT_OURS
-        return wrong(f"apiVersion is {show(api)}, not {API_VERSION}", fix, "apiVersion")
+        is_near = isinstance(api, str) and api.startswith("haymaker")
+        fix = f"write apiVersion: {API_VERSION}" if is_near else _NOT_OURS
+        return f"apiVersion is {show(api)}, not {API_VERSION}", fix, ("apiVersion",)
     if kind is None:
-        return wrong("'kind' is missing", "add kind: Deployment, Workload or Fleet", "apiVersion")
+        return "'kind' is missing", "add kind: Deployment, Workload or Fleet", ("apiVersion",)
     if not isinstance(kind, str) or kind not in KINDS:
-        near_kind = nearest(kind, KINDS) if isinstance(kind, str) else None
-        fix = f"did you mean {near_kind}?" if near_kind else "the kinds are Deployment, Fleet and Workload"
-        return wrong(f"there is no kind {show(kind)}", fix, "kind")
+        near = nearest(kind, KINDS) if isinstance(kind, str) else None
+        fix = f"did you mean {near}?" if near else "the kinds are Deployment, Fleet and Workload"
+        return f"there is no kind {show(kind)}", fix, ("kind",)
     return kind
 
 
@@ -298,11 +301,9 @@ def _is_model(annotation: Any) -> bool:
 
 def _value_at(value: Any, path: Path) -> Any:
     for step in path:
-        if isinstance(value, dict) and step in value:
+        try:
             value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+        except (KeyError, IndexError, TypeError):
             break
     return value
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from reconciler.manifest.validate import Declared
 
@@ -52,7 +52,7 @@ class WorkloadDeclaration:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> WorkloadDeclaration:
+    def from_json(cls, record: Mapping[str, Any]) -> WorkloadDeclaration:
         record = {**record, "command": tuple(record["command"]), "argv": tuple(record["argv"])}
         record["credentials"] = tuple(record["credentials"])
         return cls(**record)
@@ -71,10 +71,10 @@ def make_declaration(
 
     `read` takes a path beside workload.yaml and gives (absolute path, sha256); it raises Unreadable.
     """
-    from reconciler.manifest.configschema import check_schema  # noqa: PLC0415 - this whole function is the slow path
-    from reconciler.manifest.models import DeploymentSpec  # noqa: PLC0415
-    from reconciler.manifest.trees import Unreadable  # noqa: PLC0415
-    from reconciler.manifest.validate import check_overlay  # noqa: PLC0415
+    from reconciler.manifest.configschema import check_schema
+    from reconciler.manifest.models import DeploymentSpec
+    from reconciler.manifest.trees import Unreadable
+    from reconciler.manifest.validate import check_overlay
 
     spec, good = declared.spec, True
     schema_key = "config_schema" if declared.is_flat else "configSchema"
@@ -154,7 +154,7 @@ def installed_workloads(home: Path | None = None) -> dict[str, WorkloadDeclarati
 
 
 def _discover() -> dict[str, WorkloadDeclaration]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - costs 45 ms
+    from importlib.metadata import entry_points
 
     found: dict[str, WorkloadDeclaration] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
@@ -167,10 +167,10 @@ def _discover() -> dict[str, WorkloadDeclaration]:
 
 
 def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> WorkloadDeclaration:
-    from reconciler.manifest.problems import Flaws  # noqa: PLC0415
-    from reconciler.manifest.trees import Unreadable, WorkTree  # noqa: PLC0415
-    from reconciler.manifest.validate import declare  # noqa: PLC0415
-    from reconciler.manifest.yamlreader import MAX_BYTES, read_documents  # noqa: PLC0415
+    from reconciler.manifest.problems import Flaws
+    from reconciler.manifest.trees import Unreadable, WorkTree
+    from reconciler.manifest.validate import declare
+    from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
 
     def unusable(why: str) -> WorkloadDeclaration:
         return WorkloadDeclaration(
@@ -222,7 +222,7 @@ def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> Wor
 
 def _manifest_of(entrypoint: str) -> Path | None:
     """Find workload.yaml in the folder of the entry point's top package, or beside that folder."""
-    from importlib.util import find_spec  # noqa: PLC0415
+    from importlib.util import find_spec
 
     try:
         spec = find_spec(entrypoint.partition(":")[0].partition(".")[0].strip())
@@ -265,11 +265,12 @@ def _stamp(path: str) -> list[int] | None:
 
 
 def _keep(cache: Path, key: list[Any], found: dict[str, WorkloadDeclaration]) -> None:
-    from reconciler.manifest.cache import write_quietly  # noqa: PLC0415
+    from reconciler.manifest.cache import write_quietly
 
     paths = {path for made in found.values() for path in (made.source, *made.files) if os.path.isabs(path)}
     stamps = {path: stamp for path in sorted(paths) if (stamp := _stamp(path)) is not None}
     record = {
-        "version": _CACHE_VERSION, "key": key, "stamps": stamps, "workloads": [made.to_json() for made in found.values()],
+        "version": _CACHE_VERSION, "key": key, "stamps": stamps,
+        "workloads": [made.to_json() for made in found.values()],
     }  # fmt: skip
     write_quietly(cache, json.dumps(record).encode())

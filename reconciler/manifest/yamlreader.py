@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -38,7 +39,7 @@ _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Composer(_BASE):  # type: ignore[misc]  # the C parser where there is one
     """Composes nodes and leaves their meaning to `_Builder`: tag "?" is plain, "!" is quoted or a collection."""
 
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+    def resolve(self, kind: Any, _value: Any, implicit: Any) -> str:
         return "?" if kind is yaml.ScalarNode and implicit[0] else "!"
 
     def descend_resolver(self, current_node: Any, current_index: Any) -> None:
@@ -101,7 +102,7 @@ def read_documents(text: str) -> tuple[list[Document], list[Fault]]:
         return documents, []
     starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text) if match.start()), len(text)]
     documents, faults = [], []
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         found, fault = _compose(text[start:end], text.count("\n", 0, start))
         if fault is None:
             documents.extend(found)
@@ -167,7 +168,7 @@ def _too_deep(text: str) -> Fault | None:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > _MAX_DEPTH:
-                    mark = event.start_mark
+                    mark: Any = event.start_mark
                     return Fault(
                         f"more than {_MAX_DEPTH} values inside each other", "flatten the document",
                         mark.line + 1, mark.column + 1, chunk=text,

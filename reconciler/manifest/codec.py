@@ -1,0 +1,77 @@
+"""`Desired` as a short JSON list and back: only what is not at its default is kept. See `cache`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
+
+# A record: [line, context, references, digest, settings, spec, fields, recipe]. A context gives the rest of the
+# recipe: [workload, key, argv, path_prefix, workload_dir].
+_APART = frozenset({"name", "workload", "digest", "source", "spec", "recipe", "settings"})
+_RECIPE = ("config", "files", "file_digests", "inline_files")
+
+
+def encode_desired(desired: Desired, context: int, references: list[str], defaults: Json) -> list[Any]:
+    """Return the record of a deployment; `defaults` is the spec that has nothing but defaults."""
+    plain = Desired("", "", "", desired.source, {}, desired.recipe)
+    kept: dict[str, Any] = {}
+    for name in _fields():
+        value = getattr(desired, name)
+        if value != getattr(plain, name):
+            if isinstance(value, Backoff):
+                value = [value.duration, value.factor, value.max_duration]
+            elif name == "depends_on":
+                value = [[item.name, item.condition] for item in value]
+            kept[name] = value
+    spec = {
+        key: _less(value, defaults.get(key))
+        for key, value in desired.spec.items()
+        if key not in defaults or defaults[key] != value
+    }
+    recipe = {name: value for name in _RECIPE if (value := getattr(desired.recipe, name))}
+    if desired.recipe.config == desired.spec["config"]:
+        recipe.pop("config", None)
+    elif not desired.recipe.config:
+        recipe["config"] = {}
+    return [desired.source.line, context, references, desired.digest, desired.settings, spec, kept, recipe]
+
+
+def decode_desired(name: str, file: str, root: str, record: list[Any], context: list[Any], defaults: Json) -> Desired:
+    """Return the deployment of a record. What is at its default is shared between deployments: never change it."""
+    line, _, _, digest, settings, own, kept, extra = record
+    spec = {**defaults, **own}
+    for key in ("run", "artifacts", "update"):
+        if key in own:
+            spec[key] = {**defaults[key], **own[key]}
+    folder = file.rpartition("/")[0]
+    recipe = Recipe(
+        tuple(context[2]),
+        context[3],
+        context[4],
+        f"{root}/{folder}" if folder else root,
+        extra.get("config", spec["config"]),
+        extra.get("files") or {},
+        extra.get("file_digests") or {},
+        extra.get("inline_files") or {},
+    )
+    if kept:
+        if "backoff" in kept:
+            kept["backoff"] = Backoff(*kept["backoff"])
+        if "depends_on" in kept:
+            kept["depends_on"] = tuple(Dependency(*item) for item in kept["depends_on"])
+        if "renamed_from" in kept:
+            kept["renamed_from"] = tuple(kept["renamed_from"])
+    return Desired(name, context[0], digest, Source(file, line), spec, recipe, settings=settings, **kept)
+
+
+def _less(value: Any, default: Any) -> Any:
+    """Leave out of run, artifacts and update what is at its default."""
+    if not isinstance(value, dict) or not isinstance(default, dict) or not default or "checks" in default:
+        return value
+    return {key: item for key, item in value.items() if key not in default or default[key] != item}
+
+
+def _fields() -> list[str]:
+    return [item.name for item in fields(Desired) if item.name not in _APART]
