@@ -93,6 +93,12 @@ def describe(seen: Observed, entry: Entry, finding: Finding | None = None, *, fl
     return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status))
 
 
+def judge(seen: Observed, entry: Entry) -> tuple[Health, Sync, str, str]:
+    """Give health, sync, reason and message alone: what a table of ten thousand shows."""
+    health, reason, message = _health(seen, entry)
+    return health, _sync(seen, None), reason, message
+
+
 def _sync(seen: Observed, finding: Finding | None) -> Sync:
     if seen.doubt or (finding is not None and finding.verdict is Verdict.UNKNOWN):
         return Sync.UNKNOWN

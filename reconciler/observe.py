@@ -76,6 +76,14 @@ def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable
     return world
 
 
+def observe_one(entry: Entry, engine: Engine) -> tuple[Observed, Entry]:
+    """Look at the run of one entry; its state record and open intents are the caller's matter."""
+    look = None
+    if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
+        look = engine.observe([Handle.from_json(entry.run.handle)])[0]
+    return _see(entry, look, engine)
+
+
 def _settle(world: World, entry: Entry | None, intent: Intent, engine: Engine) -> Entry | None:
     """Tell what became of an intent that no result followed."""
     if intent.verb == "delete" and entry is not None:
