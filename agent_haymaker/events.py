@@ -15,7 +15,6 @@ import inspect
 import json
 import logging
 import os
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +142,7 @@ class LocalEventBus:
         import asyncio
 
         subscription = _Subscription(
-            id=uuid.uuid4().hex,
+            id=os.urandom(16).hex(),
             topic=topic,
             callback=callback,
             loop=asyncio.get_running_loop(),

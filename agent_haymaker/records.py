@@ -16,13 +16,13 @@ import os
 import stat
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from agent_haymaker.errors import DoubtError, LockedError, PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 SCHEMA_VERSION = 1
 """The newest version of a record that this release writes, and so can read."""
@@ -67,6 +67,8 @@ def home() -> Path:
     Raises:
         PlatformError: `~` stands for no folder, or the relative path's starting folder is gone.
     """
+    from pathlib import Path  # costs 5 ms, which a path that is handed in has paid already
+
     given = os.environ.get("HAYMAKER_HOME") or "~/.haymaker"
     fix = "set HAYMAKER_HOME to an absolute path"
     expanded = os.path.expanduser(given)  # Path.expanduser hides an unknown user in a RuntimeError
