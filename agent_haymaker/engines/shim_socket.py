@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from agent_haymaker.engines import claims
 from agent_haymaker.errors import TryAgain
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
     from typing import Any
 
@@ -52,6 +52,8 @@ def connect(home: str) -> socket.socket:
     Raises:
         OSError: no shim listens.
     """
+    import socket  # most looks ask no shim
+
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path = f"{home}/{claims.SOCKET}"
