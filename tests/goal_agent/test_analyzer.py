@@ -7,6 +7,8 @@ import re
 import pytest
 from haymaker_goal_agent import PromptAnalyzer
 from haymaker_goal_agent.markdown import parse_duration
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent_haymaker.errors import ManifestError
 
@@ -194,3 +196,30 @@ def test_a_block_too_long_for_one_argument_is_refused():
 )
 def test_durations_are_those_of_the_manifests(text, seconds):
     assert parse_duration(text) == seconds
+
+
+FRAGMENTS = st.sampled_from(
+    ["# ", "## Goal\n", "## Steps\n", "## Success Criteria\n", "- ", "1. ", "> ", "```", "```sh\n", "~~~sh\n"]
+    + ["```python timeout=1s\n", "````\n", "`", "``", "a: `test -s b`", "***", "[x](y)", "<!--", "-->"]
+    + ["\n", "\r\n", "\t", "    ", "\x00", "\ufeff", "é"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=30).map("".join))
+def test_any_text_is_read_the_same_twice_or_refused_with_its_place(text):
+    try:
+        goal = analyze(text)
+    except ManifestError as error:
+        refusal = error
+    else:
+        refusal = None
+    if refusal is not None:
+        assert refusal.where.startswith("prompt.md:")
+        assert refusal.fix
+        return
+    assert goal == analyze(text)
+    assert goal.raw_prompt == text
+    assert len(goal.success_criteria) == len(goal.criteria)
+    lines = len(re.split(r"\r\n?|\n", text))
+    assert all(1 <= part.line <= lines + 1 for part in (*goal.steps, *goal.criteria))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -104,3 +106,24 @@ def test_a_plain_stop_of_an_idle_step_is_quick(agent):
     process.terminate()
     done = agent.finish(process)
     assert done.result["seconds"] < 4, "no grace is waited out where nothing resists"
+
+
+def test_a_stop_that_reaches_the_step_first_is_a_stop_all_the_same(agent):
+    process = start_family(agent, HEAD + "```sh\necho $$ > pids\ntouch ready\nsleep 60\n```\n")
+    os.kill(pids_of(agent)[0], signal.SIGTERM)
+    process.terminate()
+    done = agent.finish(process)
+    assert (done.code, done.result["verdict"]) == (143, "stopped")
+
+
+def test_a_disk_that_refuses_ends_the_run_and_leaves_nothing_running(agent, is_gone):
+    agent.run(HEAD + "```sh\nsleep 60 &\necho $! > pids\n```\n\n" + "```sh\ntrue\n```\n\n" * 5)
+    with (agent.folder / "main.sh").open("w") as script:
+        script.write('ulimit -f 1\nexec "$@"\n')
+    process = subprocess.Popen(
+        ["sh", "main.sh", sys.executable, "main.py"], cwd=agent.folder, env=agent.env, stdout=subprocess.PIPE, text=True
+    )
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert said.splitlines()[-2:] == ["Goal not achieved: the agent cannot go on: File too large", "Exit code: 1"]
+    assert is_gone(pids_of(agent)[0])

@@ -26,6 +26,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_AGAIN_SECONDS = 0.02
 _GIVE_UP_SECONDS = 5.0
 
+_AS_IF_STOPPED = frozenset(code for n in (*STOP_SIGNALS, signal.SIGKILL) for code in (-n, 128 + n))
+"""Who ends a whole tree may reach the child first: such an end is a failure only if no stop follows."""
+_STOP_IS_ON_ITS_WAY_SECONDS = 0.25
+
 
 class Ended:
     """How a child ended. `code` is its exit code, or minus the signal that ended it."""
@@ -77,6 +81,7 @@ class Children:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end_all()  # also when an error ended the `with`: nothing is left running
         signal.set_wakeup_fd(-1)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -121,6 +126,8 @@ class Children:
         elif timed_out or alone:
             self._end(bystanders)
         code = self._ended.pop(pid, -signal.SIGKILL)
+        if not timed_out and code in _AS_IF_STOPPED and not self.stopped_by:
+            self._sleep_until_stopped(_STOP_IS_ON_ITS_WAY_SECONDS)
         return Ended(code, time.monotonic() - began, timed_out=timed_out)
 
     def is_stopping(self) -> bool:
@@ -183,6 +190,11 @@ class Children:
         select.select([self._wake], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
+
+    def _sleep_until_stopped(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.stopped_by and (left := deadline - time.monotonic()) > 0:
+            self._sleep(left)
 
     def _note_stop(self, number: int, _frame: object) -> None:
         self.is_hurried = self.stopped_by != 0  # asked twice: no more grace

@@ -23,9 +23,9 @@ def argv_of(language: str, code: str, line: int) -> list[str]:
     """Give the argument vector that runs `code`, which stands at `line` of prompt.md. A failing command ends it."""
     match language:
         case "sh":
-            return ["sh", "-e", "-c", code, f"prompt.md:{line}"]
+            return ["sh", "-e", "-c", "--", code, f"prompt.md:{line}"]
         case "bash":
-            return ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", code, f"prompt.md:{line}"]
+            return ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", "--", code, f"prompt.md:{line}"]
         case "python":
             return [sys.executable, "-u", "-c", _PYTHON, str(line), code]
         case _:

@@ -125,7 +125,7 @@ class _Reader:
     def _heading(self, level: int, text: str) -> None:
         self.lead = ""
         if level == 1 and not self.title:
-            self.title = text
+            self.title = " ".join(text.split())
         self.headings = [known for known in self.headings if known[0] < level]
         self.headings.append((level, text))
 

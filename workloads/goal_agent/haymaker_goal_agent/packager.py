@@ -152,4 +152,4 @@ def _json(record: dict[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """A text that may stand in a docstring."""
-    return "".join(c for c in text if c.isprintable() and c not in '\\"{}')
+    return "".join(c for c in text if c.isprintable() and c not in '\\"')
