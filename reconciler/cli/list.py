@@ -1,0 +1,71 @@
+"""
+`haymaker list`: every deployment, one a line; and the state records that no fleet knows.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from reconciler.app import App
+from reconciler.cli.common import SELECTOR, output_option
+from reconciler.cli.output import columns, document, utc, yaml_document
+from reconciler.cli.show import COLOURS, brief, to_json, when
+from reconciler.cli.spec import Command
+from reconciler.lookup import find_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from reconciler.lookup import Found
+
+_HEADS = ("NAME", "WORKLOAD", "HEALTH", "SYNC", "STATUS", "AGE")
+_WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
+
+
+def run(*, selector: str, output: str) -> int:
+    gc.disable()  # it ends before garbage matters
+    app = App()
+    found = find_all(app)
+    if selector:
+        from reconciler.select import matches
+
+        matches(selector, {})
+        found = [one for one in found if matches(selector, one.entry.labels if one.entry is not None else {})]
+    print(_text(found, app.now(), output))
+    return 0
+
+
+def _text(found: list[Found], now: float, output: str) -> str:
+    if output in ("json", "yaml"):
+        show = document if output == "json" else yaml_document
+        return show({"kind": "DeploymentList", "items": [to_json(one) for one in found]})
+    if output == "name":
+        return "\n".join(one.name for one in found)
+    if not found:
+        return "nothing is deployed"
+    if output == "wide":
+        return columns(_WIDE, [(*_row(one, now), *_more(one)) for one in found], COLOURS)
+    return columns(_HEADS, [_row(one, now) for one in found], COLOURS)
+
+
+def _row(one: Found, now: float) -> tuple[str, ...]:
+    health, sync, reason, _ = brief(one)
+    return one.name, one.workload, reason if one.unmanaged else health, sync, one.status, when(one, now)
+
+
+def _more(one: Found) -> tuple[str, ...]:
+    entry = one.entry
+    if entry is None:
+        return one.id, "", "", "", "", one.unmanaged
+    run = entry.run
+    attempt, started = (str(run.attempt), utc(run.started_at) or "") if run is not None else ("", "")
+    return one.id, entry.fleet, str(entry.generation), attempt, started, entry.source
+
+
+COMMAND = Command(
+    run,
+    help="""List deployments.
+
+    A state record that no fleet's inventory knows is shown as Unmanaged: haymaker leaves it alone.
+    """,
+    takes=(SELECTOR, output_option("table", "wide", "json", "yaml", "name", alias="-f")),
+)

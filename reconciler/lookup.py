@@ -1,0 +1,245 @@
+"""
+Find deployments by name or id and say how they stand: what `status`, `list` and their like show.
+
+One deployment costs what one costs, however many there are: its state record carries a stamp of its inventory entry.
+Where anything about that is unusual (an open intent, a rename, a record that cannot be read, an unreadable
+inventory), the whole inventory is read instead. It looks only, and refuses to know how results are printed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
+from agent_haymaker.lean import dataclass, replace
+from agent_haymaker.records import read_record
+from reconciler.inventory import Entry
+from reconciler.model import LazyJson, RunPhase
+from reconciler.observe import observe, observe_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from reconciler.app import App
+    from reconciler.inventory import Inventory
+    from reconciler.model import Observed
+
+ID_LENGTH = 8
+TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One deployment as just observed. `unmanaged` names the state record of one that no inventory knows."""
+
+    name: str
+    id: str
+    entry: Entry | None
+    seen: Observed | None
+    workload: str = ""
+    status: str = ""  # the seed's: pending, running, stopped, completed, failed
+    unmanaged: str = ""
+    doubt: str = ""
+
+
+def find_one(app: App, wanted: str) -> Found:
+    """
+    Give the deployment of this name or id.
+
+    Raises:
+        DeploymentNotFoundError: there is none; names the nearest.
+        PlatformError: haymaker's own records cannot be read.
+    """
+    return _find_quickly(app, wanted) or _find_thoroughly(app, wanted)
+
+
+def find_all(app: App) -> list[Found]:
+    """Give every deployment of every fleet, and the state records that no fleet knows, by name."""
+    from reconciler.inventory import load_inventory
+
+    inventory = load_inventory(app.home)
+    world = observe(inventory, app.engine, app.home)
+    found = [_found(world.entries[name], seen) for name, seen in world.seen.items()]
+    found += _find_unmanaged(app.home, inventory)
+    return sorted(found, key=lambda one: one.name)
+
+
+def known_names(home: Path) -> list[str]:
+    """Give the names that state records tell, cheaply: for completion and suggestions."""
+    return sorted({_name_of(deployment_id) for deployment_id in _ids(home)})
+
+
+def not_found(home: Path, wanted: str, others: Iterable[str] = ()) -> DeploymentNotFoundError:
+    """Give the error for a name that nothing answers to."""
+    from difflib import get_close_matches
+
+    known = {*known_names(home), *_ids(home), *others}
+    near = get_close_matches(wanted, sorted(known), 3, 0.6)
+    fix = f"did you mean {' or '.join(near)}?" if near else "`haymaker list` shows what there is"
+    return DeploymentNotFoundError(f"no deployment has the name or id {wanted!r}", fix=fix)
+
+
+# ---- the quick way ----------------------------------------------------------------------------------------
+
+
+def _find_quickly(app: App, wanted: str) -> Found | None:
+    """Give the deployment from its own state record, or None where that would not be the whole truth."""
+    if not wanted or "/" in wanted or wanted.startswith("."):
+        return None
+    ids = _ids(app.home)
+    named = [i for i in ids if i.startswith(wanted) and _name_of(i) == wanted]
+    chosen = named or [i for i in ids if i == wanted]
+    if len(chosen) != 1:
+        return None
+    try:
+        record = read_record(app.home / "state" / f"{chosen[0]}.json")
+        entry = Entry.from_json(record["metadata"]["haymaker"])
+    except (OSError, DoubtError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    sound = entry.id == chosen[0] and entry.id == record.get("deployment_id") and entry.waits != "orphaned"
+    if not sound or wanted not in (entry.name, entry.id):
+        return None
+    if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
+        return None
+    seen, entry = observe_one(entry, app.engine)
+    return _found(entry, seen, workload=str(record.get("workload_name", "")))
+
+
+def _ids(home: Path) -> list[str]:
+    try:
+        return [file[:-5] for file in os.listdir(home / "state") if file.endswith(".json") and file[0] != "."]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        from agent_haymaker.records import platform_error
+
+        raise platform_error(error, "read the state records", home / "state") from error
+
+
+def _name_of(deployment_id: str) -> str:
+    """Give the name in an id that haymaker made; an id of another tool's is its own name."""
+    name, _, suffix = deployment_id.rpartition("-")
+    return name if name and len(suffix) == ID_LENGTH else deployment_id
+
+
+def _has_whole_fleet(home: Path, fleet: str) -> bool:
+    """Tell whether the fleet's checkpoint begins and ends as one; one that does not is doubt."""
+    try:
+        with (home / "fleets" / f"{fleet}.json").open("rb") as file:
+            begins = file.read(20).startswith(b'{"schema_version": 1')
+            file.seek(-2, os.SEEK_END)
+            return begins and file.read(2) == b"}\n"
+    except FileNotFoundError:
+        return True  # before its first checkpoint, the journal is all there is
+    except OSError:
+        return False
+
+
+def _has_open_intent(home: Path, name: str) -> bool:
+    """Tell whether the journal's last piece holds an intent for this name that no result follows."""
+    import json
+
+    for line in reversed(_last_lines(home)):
+        if name.encode() not in line:
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("name") == name and record.get("type") in ("intent", "result"):
+            return bool(record["type"] == "intent")
+    return False
+
+
+def _last_lines(home: Path) -> list[bytes]:
+    folder = home / "journal"
+    try:
+        segments = [name for name in os.listdir(folder) if name.endswith(".jsonl")]
+        if not segments:
+            return []
+        with (folder / max(segments)).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().split(b"\n")
+        return lines if size <= TAIL_BYTES else lines[1:]
+    except OSError:
+        return []
+
+
+# ---- the thorough way -------------------------------------------------------------------------------------
+
+
+def _find_thoroughly(app: App, wanted: str) -> Found:
+    from reconciler.inventory import load_inventory
+
+    inventory = load_inventory(app.home)
+    entry = inventory.by_name_or_id(wanted)
+    name = entry.name if entry is not None else wanted
+    if entry is not None or name in inventory.intents:
+        world = observe(inventory, app.engine, app.home, names=[name])
+        if name in world.seen:
+            return _found(world.entries[name], world.seen[name])
+    for found in _find_unmanaged(app.home, inventory):
+        if wanted in (found.name, found.id):
+            return found
+    if inventory.doubts:
+        fleet, doubt = next(iter(inventory.doubts.items()))
+        raise DoubtError(
+            f"the inventory of fleet {fleet} cannot be read, and {wanted!r} may be in it",
+            where=doubt.partition(": ")[0],
+            fix="restore it from a backup, or see `haymaker doctor`",
+        )
+    raise not_found(app.home, wanted, inventory.entries)
+
+
+def _find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
+    known = {entry.id for entry in inventory.entries.values()}
+    known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
+    for deployment_id in sorted(_ids(home)):
+        if deployment_id in known:
+            continue
+        file = f"state/{deployment_id}.json"
+        name = _name_of(deployment_id)
+        try:
+            record = read_record(home / file)
+        except FileNotFoundError:
+            continue
+        except DoubtError as error:
+            yield Found(name, deployment_id, None, None, status="unknown", unmanaged=file, doubt=error.what)
+            continue
+        workload, status = str(record.get("workload_name", "")), str(record.get("status", "unknown"))
+        yield Found(name, deployment_id, None, None, workload, status, unmanaged=file)
+
+
+def _found(entry: Entry, seen: Observed, *, workload: str = "") -> Found:
+    return Found(entry.name, entry.id, entry, seen, workload or workload_of(entry), _status(entry, seen))
+
+
+def _status(entry: Entry, seen: Observed) -> str:
+    from reconciler.records import status_of
+
+    run = entry.run
+    if run is not None and not run.recorded and seen.phase in (RunPhase.ENDED, RunPhase.STOPPED, RunPhase.LOST):
+        # Over, though no pass has put it on record yet.
+        entry = replace(entry, run=replace(run, recorded=True))
+    return status_of(entry)[0]
+
+
+def workload_of(entry: Entry) -> str:
+    """Give the workload's name from an entry's desired text, without parsing all of it."""
+    # The text is canonical and "workload" the last of its keys.
+    _, found, rest = entry.desired.rpartition('"workload":"')
+    return rest.partition('"')[0] if found else str(LazyJson(entry.desired).get("workload", ""))
+
+
+def fleet_root(inventory: Inventory, fleet: str) -> str:
+    """Give the folder that a fleet was last applied from, "" where that is unknown."""
+    known = inventory.fleets.get(fleet)
+    return known.root if known is not None else ""
+
+
+def desired_json(entry: Entry) -> dict[str, Any]:
+    """Give the desired state as applied, {} where none was."""
+    return dict(LazyJson(entry.desired))
