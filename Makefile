@@ -1,0 +1,79 @@
+# Everything that is done to this project. Needs Python 3.11 or later, git and make; what is installed goes into .venv.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+WORKERS ?= 4
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test check lint check-slow golden bench lock clean
+
+help:
+	@echo 'make demo        install, and converge the fleet in manifests/'
+	@echo 'make test        the tests'
+	@echo 'make check       lint, types, import contracts, then the tests'
+	@echo 'make check-slow  the long tests of the real thing'
+	@echo 'make golden      rewrite the expected outputs under tests/; review the diff as behaviour'
+	@echo 'make bench       measure, beside the peers'
+	@echo 'make lock        renew requirements/ from pyproject.toml (UPGRADE=1: take the newest versions)'
+	@echo 'make clean       remove .venv, caches and what make demo left'
+
+demo: .venv/.runtime
+	@sh tools/demo.sh
+
+install: .venv/.runtime
+
+.venv/.python:
+	@test -n "$(PYTHON)" || { echo 'error: no Python 3.11 or later on PATH' >&2; \
+		echo '  fix: install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@echo 'making .venv with $(PYTHON)' >&2
+	@"$(PYTHON)" -m venv .venv || { echo 'error: $(PYTHON) cannot make a virtual environment' >&2; \
+		echo '  fix: on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@touch $@
+
+# A plain .pth names the checkout (tool.hatch dev-mode-dirs): nothing is hooked into imports, and an edit is in force at once.
+.venv/.runtime: .venv/.python pyproject.toml requirements/runtime.txt requirements/build.txt
+	@echo 'installing the locked dependencies' >&2
+	@$(INSTALL) -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.txt
+	@echo 'installing the locked tools of make check' >&2
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint
+	@$(MAKE) --no-print-directory test
+
+check-slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+golden: .venv/.dev
+	GOLDEN=1 $(BIN)/python -m pytest -n $(WORKERS)
+	git status --short -- tests schemas docs
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+lock: .venv/.python
+	@test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && \
+		.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@sh tools/lock.sh .venv/lock/bin/uv $(if $(UPGRADE),--upgrade)
+
+clean:
+	@if [ -d .demo/home ] && [ -x $(BIN)/haymaker ]; then \
+		HAYMAKER_HOME="$(CURDIR)/.demo/home" $(BIN)/haymaker delete -f manifests/ --yes; fi
+	rm -rf .demo .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

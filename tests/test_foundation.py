@@ -1,0 +1,119 @@
+"""The foundation: locks that agree with pyproject.toml, one version, and a house whose arrows are checked."""
+
+import configparser
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PINNED = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
+LOCKS = {
+    "runtime.txt": PROJECT["project"]["dependencies"],
+    "build.txt": PROJECT["build-system"]["requires"],
+    "dev.txt": PROJECT["project"]["dependencies"]
+    + PROJECT["dependency-groups"]["dev"]
+    + PROJECT["build-system"]["requires"],
+}
+
+
+def locked(name: str) -> dict[str, list[Version]]:
+    """Give the versions that a lock holds for each name: more than one where a marker tells them apart."""
+    pins: dict[str, list[Version]] = {}
+    for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines():
+        if found := PINNED.match(line):
+            pins.setdefault(found["name"], []).append(Version(found["version"]))
+    assert pins, f"requirements/{name} pins nothing"
+    return pins
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_holds_every_requirement_in_its_range(name):
+    pins = locked(name)
+    for text in LOCKS[name]:
+        wanted = Requirement(text)
+        versions = pins.get(wanted.name.lower().replace("_", "-"))
+        assert versions, f"requirements/{name} lacks {wanted.name}; run `make lock`"
+        assert all(wanted.specifier.contains(v) for v in versions), f"{wanted} is not {versions}; run `make lock`"
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_the_hash_of_every_file(name):
+    lines = (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
+    for line, following in zip(lines, lines[1:], strict=False):
+        if PINNED.match(line):
+            assert following.strip().startswith("--hash=sha256:"), f"{line} has no hash"
+
+
+def test_the_locks_agree_where_they_hold_the_same_package():
+    dev = locked("dev.txt")
+    for name in ("runtime.txt", "build.txt"):
+        for package, versions in locked(name).items():
+            assert dev[package] == versions, f"{package} differs between {name} and dev.txt; run `make lock`"
+
+
+def test_a_lock_names_no_index_and_no_path():
+    for name in LOCKS:
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+        assert not re.search(r"://|--(extra-)?index-url|--find-links|file:| @ ", text), name
+
+
+def test_the_version_stands_in_the_changelog():
+    from agent_haymaker import __version__
+
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_link_between_the_pages_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("requirements/*.md")]
+    assert len(pages) > 5
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_decision_is_in_the_index():
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = sorted(p.name for p in folder.glob("[0-9]*.md"))
+    assert pages
+    assert [p for p in pages if f"({p})" not in index] == []
+
+
+def test_what_the_makefile_promises_is_phony_and_explained():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test", "check", "check-slow", "golden", "bench", "lock", "clean"):
+        assert re.search(rf"^\.PHONY:.*\b{target}\b", text, re.MULTILINE), target
+        assert re.search(rf"make {target} ", text), f"make help does not name {target}"
+
+
+def test_the_haymaker_command_starts_without_import_hooks():
+    """An editable install that hooks into imports costs every start several milliseconds."""
+    script = "import sys; print([type(f).__module__ for f in sys.meta_path])"
+    hooks = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "editable" not in hooks
+
+
+def test_import_contracts_break_when_an_arrow_is_turned(tmp_path):
+    """The contracts hold for this tree (`make check`); here, that each one would notice."""
+    from importlinter.api import read_configuration
+
+    contracts = read_configuration(str(ROOT / ".importlinter"))["contracts_options"]
+    by_id = {c["id"]: c for c in contracts}
+    assert set(by_id) == {"contract-in-the-middle", "strangers", "pure", "stages", "one-pass"}
+    forbidden = by_id["pure"]["forbidden_modules"]
+    assert {"agent_haymaker", "asyncio", "os", "pathlib", "time"} <= set(forbidden)
+    config = configparser.ConfigParser()
+    config.read_string((ROOT / ".importlinter").read_text(encoding="utf-8"))
+    exceptions = config["importlinter:contract:pure"]["ignore_imports"].split("\n")
+    assert len([e for e in exceptions if e]) == 2, "each exception to the pure core is a decision"
