@@ -199,9 +199,34 @@ def test_durations_are_those_of_the_manifests(text, seconds):
 
 
 FRAGMENTS = st.sampled_from(
-    ["# ", "## Goal\n", "## Steps\n", "## Success Criteria\n", "- ", "1. ", "> ", "```", "```sh\n", "~~~sh\n"]
-    + ["```python timeout=1s\n", "````\n", "`", "``", "a: `test -s b`", "***", "[x](y)", "<!--", "-->"]
-    + ["\n", "\r\n", "\t", "    ", "\x00", "\ufeff", "é"]
+    [
+        "# ",
+        "## Goal\n",
+        "## Steps\n",
+        "## Success Criteria\n",
+        "- ",
+        "1. ",
+        "> ",
+        "```",
+        "```sh\n",
+        "~~~sh\n",
+        "```python timeout=1s\n",
+        "````\n",
+        "`",
+        "``",
+        "a: `test -s b`",
+        "***",
+        "[x](y)",
+        "<!--",
+        "-->",
+        "\n",
+        "\r\n",
+        "\t",
+        "    ",
+        "\x00",
+        "\ufeff",
+        "é",
+    ]
 )
 
 
