@@ -59,6 +59,7 @@ QUEUE_LENGTH = 10_000
 
 _BUSY_SECONDS = 0.02
 _IDLE_SECONDS = 0.1
+_BATCH = 100
 _CHUNK_BYTES = 256 * 1024
 
 logger = logging.getLogger("haymaker.events")
@@ -197,11 +198,13 @@ class LocalEventBus:
         wake = self._wake
         pause = _BUSY_SECONDS
         while wake is not None:
-            seen = False
+            seen = 0
             try:
                 for topic, event, position in segments.read(offsets):
                     self._offer(topic, event, position)
-                    seen = True
+                    seen += 1
+                    if seen % _BATCH == 0:  # else a burst would fill the queues before anybody drains them
+                        await asyncio.sleep(0)
             except OSError as error:
                 logger.warning("events of other processes cannot be read: %s", error)
             pause = _BUSY_SECONDS if seen else min(pause * 1.5, _IDLE_SECONDS)

@@ -43,6 +43,11 @@ KNOWN_KEYS = (
 _PACKAGE_KEYS = ("name", "source", "entrypoint")
 _COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _TYPES = ("runtime", "prompt")
+_PLAIN = {
+    "string_type": "it must be text",
+    "dict_type": "it must be a mapping of keys",
+    "list_type": "it must be a list",
+}
 _ENTRYPOINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 Path_ = tuple[str | int, ...]
@@ -123,7 +128,9 @@ class _Reader:
             faults += [self._told(e, content) for e in error.errors(include_url=False)]
             manifest = None
         if faults or manifest is None:
-            raise ManifestError("\n".join(faults), fix="see docs/workloads.md for what a workload.yaml holds")
+            raise ManifestError(
+                "\n".join(sorted(faults, key=self._line_of)), fix="see docs/workloads.md for what a workload.yaml holds"
+            )
         manifest.warnings.extend(unknown)
         return manifest
 
@@ -241,7 +248,7 @@ class _Reader:
         if error["type"] == "string_type" and isinstance(error["input"], int | float):
             return self._line(at, f'it must be text: write "{error["input"]}" in quotes')
         message = str(error["msg"])
-        return self._line(at, message[:1].lower() + message[1:])
+        return self._line(at, _PLAIN.get(error["type"]) or message[:1].lower() + message[1:])
 
     def _line(self, at: Path_, what: str) -> str:
         name = ".".join(str(part) for part in at)
@@ -251,6 +258,9 @@ class _Reader:
         while at and at not in self.lines:
             at = at[:-1]
         return f"{self.file}:{self.lines.get(at, 1)}"
+
+    def _line_of(self, fault: str) -> int:
+        return int(fault.removeprefix(f"{self.file}:").partition(" ")[0].rstrip(":"))
 
     def _fault(self, at: Path_, what: str, fix: str | None = None) -> ManifestError:
         return ManifestError(self._line(at, what), fix=fix)

@@ -7,6 +7,7 @@ be reported. It refuses to know what a workload does.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import sys
@@ -44,13 +45,13 @@ class WorkloadRegistry:
 
     def discover_workloads(self) -> dict[str, type[WorkloadBase]]:
         """Import every installed workload and give the classes by name; what failed is in `failures`."""
-        for name in self._entry_points():
-            self._load(name)
+        for name, points in self._entry_points().items():
+            self._load(name, points)
         return dict(self._workloads)
 
     def get_workload(self, name: str) -> WorkloadBase | None:
         """Give an instance, or None where no such workload is known or it fails; `failures` tells which."""
-        workload_class = self._workloads.get(name) or self._load(name)
+        workload_class = self._workloads.get(name) or self._load(name, self._entry_points().get(name, []))
         if workload_class is None:
             return None
         try:
@@ -136,6 +137,7 @@ class WorkloadRegistry:
             )
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", *what]
         _run(pip, INSTALL_SECONDS, f"install workload {manifest.name}")
+        importlib.invalidate_caches()
         self._workloads.pop(manifest.name, None)
         self.failures.pop(manifest.name, None)
         if manifest.name not in self._entry_points():
@@ -147,10 +149,8 @@ class WorkloadRegistry:
         return manifest.name
 
     def _entry_points(self) -> dict[str, list[EntryPoint]]:
-        import importlib
         from importlib.metadata import entry_points
 
-        importlib.invalidate_caches()
         found: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=self.ENTRY_POINT_GROUP):
             same = found.setdefault(point.name, [])
@@ -158,12 +158,9 @@ class WorkloadRegistry:
                 same.append(point)
         return found
 
-    def _load(self, name: str) -> type[WorkloadBase] | None:
-        if name in self._workloads:
-            return self._workloads[name]
-        points = self._entry_points().get(name, [])
-        if not points:
-            return None
+    def _load(self, name: str, points: list[EntryPoint]) -> type[WorkloadBase] | None:
+        if name in self._workloads or not points:
+            return self._workloads.get(name)
         if len(points) > 1:
             values = " and ".join(sorted(point.value for point in points))
             self._failed(name, f"more than one package declares it: {values}; uninstall one of them")

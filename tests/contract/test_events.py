@@ -166,6 +166,23 @@ def test_a_subscriber_too_slow_loses_events_and_not_the_memory(tmp_path, monkeyp
     asyncio.run(scenario())
 
 
+def test_a_burst_is_not_lost_on_a_subscriber_that_keeps_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "QUEUE_LENGTH", 500)
+    heard = []
+
+    async def scenario():
+        reader, writer = LocalEventBus(tmp_path), LocalEventBus(tmp_path)
+        await reader.subscribe("t", lambda event: heard.append(event["n"]))
+        for n in range(5000):
+            await writer.publish("t", {"n": n})
+        assert heard == [], "the precondition: it all comes at once"
+        await eventually_async(lambda: len(heard) >= 5000, within=20)
+        await reader.close()
+
+    asyncio.run(scenario())
+    assert heard == list(range(5000))
+
+
 def test_an_event_may_be_a_model():
     heard = []
 

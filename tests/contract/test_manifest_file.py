@@ -130,21 +130,19 @@ HEAD = 'name: a\nversion: "1"\ntype: runtime\n'
             ':5 package.name: it must be text: write "7" in quotes',
             id="package name is a number",
         ),
-        pytest.param(HEAD + "package: x\n", ":4 package: input should be a valid dictionary", id="package is text"),
+        pytest.param(HEAD + "package: x\n", ":4 package: it must be a mapping of keys", id="package is text"),
         pytest.param(
             HEAD + "config_schema:\n  workers: 3\n",
             ":5 config_schema.workers: it must be a mapping, such as {type: string}",
             id="schema of a number",
         ),
         pytest.param(
-            HEAD + "config_schema: [a]\n", ":4 config_schema: input should be a valid dictionary", id="schema is a list"
+            HEAD + "config_schema: [a]\n", ":4 config_schema: it must be a mapping of keys", id="schema is a list"
         ),
         pytest.param(
-            HEAD + "targets:\n  - {}\n  - x\n", ":6 targets.1: input should be a valid dictionary", id="target is text"
+            HEAD + "targets:\n  - {}\n  - x\n", ":6 targets.1: it must be a mapping of keys", id="target is text"
         ),
-        pytest.param(
-            HEAD + "command: python main.py\n", ":4 command: input should be a valid list", id="command is text"
-        ),
+        pytest.param(HEAD + "command: python main.py\n", ":4 command: it must be a list", id="command is text"),
         pytest.param(
             HEAD + "command: [python, 3]\n",
             ':4 command.1: it must be text: write "3" in quotes',
@@ -191,6 +189,8 @@ def test_a_wrong_manifest_is_told_with_its_line(text, said, read):
 def test_every_fault_is_told_at_once(read):
     with pytest.raises(ManifestError) as caught:
         read("name: 3\ntype: odd\nentrypoint: x\npackage: {nam: x}\n")
+    lines = [line.split("workload.yaml:")[1][0] for line in caught.value.what.splitlines()]
+    assert lines == sorted(lines)
     for said in ("1 name:", "2 type:", "3 entrypoint:", "4 package.nam:", "1 version: it is missing"):
         assert f"workload.yaml:{said}" in str(caught.value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import random
@@ -466,3 +468,15 @@ def test_a_lock_says_when_the_program_names_its_command(tmp_path):
 def test_a_lock_in_a_folder_that_is_gone_is_the_platforms_error(tmp_path):
     with pytest.raises(PlatformError, match="could not open the lock"):
         FileLock(tmp_path / "gone" / "lock").acquire()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_filesystem_without_locks_is_an_error_that_says_so(number, tmp_path, monkeypatch):
+    """No such filesystem is at hand, so the system call is made to answer as one does."""
+
+    def refuse(fd, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(PlatformError, match="this filesystem has no flock"):
+        FileLock(tmp_path / "lock").acquire(timeout_seconds=5)
