@@ -198,36 +198,22 @@ def test_durations_are_those_of_the_manifests(text, seconds):
     assert parse_duration(text) == seconds
 
 
-FRAGMENTS = st.sampled_from(
-    [
-        "# ",
-        "## Goal\n",
-        "## Steps\n",
-        "## Success Criteria\n",
-        "- ",
-        "1. ",
-        "> ",
-        "```",
-        "```sh\n",
-        "~~~sh\n",
-        "```python timeout=1s\n",
-        "````\n",
-        "`",
-        "``",
-        "a: `test -s b`",
-        "***",
-        "[x](y)",
-        "<!--",
-        "-->",
-        "\n",
-        "\r\n",
-        "\t",
-        "    ",
-        "\x00",
-        "\ufeff",
-        "é",
-    ]
-)
+STRUCTURE = [
+    "# ",
+    "## Goal\n",
+    "## Steps\n",
+    "## Success Criteria\n",
+    "- ",
+    "1. ",
+    "> ",
+    "***",
+    "[x](y)",
+    "<!--",
+    "-->",
+]
+CODE = ["```", "```sh\n", "~~~sh\n", "```python timeout=1s\n", "````\n", "`", "``", "a: `test -s b`"]
+SPACE = ["\n", "\r\n", "\t", "    ", "\x00", "\ufeff", "é"]
+FRAGMENTS = st.sampled_from([*STRUCTURE, *CODE, *SPACE])
 
 
 @settings(max_examples=150, deadline=None)
