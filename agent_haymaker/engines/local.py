@@ -120,8 +120,9 @@ class LocalEngine:
         retired = self._archive.find(handle.key)
         if retired is not None:
             whole = retired / "workspace"
-            # Its log was put aside; the rest of its workspace stays where it was, unless it went as a whole.
-            if path in (AGENT_LOG, f"{AGENT_LOG}.1"):
+            # Artifacts alone say nothing of the log. Where it was put aside, the rest of the workspace stays where
+            # it was, unless it went as a whole.
+            if path in (AGENT_LOG, f"{AGENT_LOG}.1") and (claim is None or (retired / AGENT_LOG).exists()):
                 return local_files.open_inside(str(retired), path)
             if whole.is_dir() or claim is None:
                 return local_files.open_inside(str(whole), path)

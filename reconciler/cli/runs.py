@@ -1,0 +1,121 @@
+"""
+`haymaker runs`: the history of one deployment, which outlives it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.app import App
+from reconciler.cli.common import NAME, output_option
+from reconciler.cli.output import columns, document
+from reconciler.cli.show import COLOURS
+from reconciler.cli.spec import Command
+from reconciler.records import iso, read_history
+
+if TYPE_CHECKING:
+    from reconciler.lookup import Found
+
+_HEADS = ("RUN", "STARTED", "ENDED", "EXIT", "STATUS", "GOAL", "COMMIT")
+_WIDE = (*_HEADS, "EVENT", "DIGEST", "KEY")
+
+
+def run(*, name: str, output: str) -> int:
+    lines = runs_of(App(), name)
+    if output == "json":
+        print(document({"kind": "RunList", "items": [_to_json(line) for line in lines]}))
+    elif not lines:
+        print("no runs yet")
+    else:
+        wide = output == "wide"
+        print(columns(_WIDE if wide else _HEADS, [_row(line, wide=wide) for line in lines], COLOURS))
+    return 0
+
+
+def runs_of(app: App, wanted: str) -> list[dict[str, Any]]:
+    """Give every run that is remembered, oldest first, the one under way last."""
+    from agent_haymaker.errors import DeploymentNotFoundError
+    from reconciler.lookup import find_one
+
+    found: Found | None = None
+    try:
+        found = find_one(app, wanted)
+        name = found.name
+    except DeploymentNotFoundError:
+        name = wanted
+        if "/" in wanted or not (app.home / "history" / f"{wanted}.jsonl").is_file():
+            raise
+    lines = list(read_history(app.home, name))
+    run = found.entry.run if found is not None and found.entry is not None else None
+    if found is not None and found.entry is not None and run is not None and not _is_there(lines, run.key):
+        lines.append(
+            {
+                "event": "running" if found.status == "running" else "ended",
+                "key": run.key,
+                "attempt": run.attempt,
+                "generation": found.entry.generation,
+                "digest": found.entry.digest,
+                "id": found.id,
+                "started_at": iso(run.started_at),
+                "ended_at": iso(run.ended_at),
+                "exit": run.exit_text,
+                "exit_code": run.exit_code,
+                "status": found.status,
+                "goal_met": run.goal_met,
+                "checks": [dict(check) for check in run.checks],
+            }
+        )
+    return lines
+
+
+def _is_there(lines: list[dict[str, Any]], key: str) -> bool:
+    return any(line.get("key") == key for line in lines)
+
+
+def _time(text: object) -> str:
+    return f"{str(text)[:19]}Z" if text else ""
+
+
+def _row(line: dict[str, Any], *, wide: bool) -> tuple[str, ...]:
+    goal = {True: "met", False: "not met"}.get(line.get("goal_met"), "")  # type: ignore[arg-type]  # None: no checks
+    row = (
+        f"{line.get('generation', '?')}.{line.get('attempt', '-')}",
+        _time(line.get("started_at")),
+        _time(line.get("ended_at")),
+        str(line.get("exit") or ""),
+        str(line.get("status") or line.get("event") or ""),
+        goal,
+        str(line.get("commit") or "")[:12],
+    )
+    if not wide:
+        return row
+    return (*row, str(line.get("event") or ""), str(line.get("digest") or "")[:14], str(line.get("key") or ""))
+
+
+def _to_json(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "event": line.get("event"),
+        "id": line.get("id"),
+        "key": line.get("key"),
+        "generation": line.get("generation"),
+        "attempt": line.get("attempt"),
+        "digest": line.get("digest"),
+        "commit": line.get("commit"),
+        "startedAt": line.get("started_at"),
+        "endedAt": line.get("ended_at"),
+        "exit": line.get("exit"),
+        "exitCode": line.get("exit_code"),
+        "status": line.get("status"),
+        "goalMet": line.get("goal_met"),
+        "checks": line.get("checks") or [],
+    }
+
+
+COMMAND = Command(
+    run,
+    help="""Show the history of a deployment's runs, oldest first.
+
+    RUN is GENERATION.ATTEMPT; `haymaker logs NAME --run RUN` shows what it wrote. The history outlives a removal.
+    """,
+    takes=(NAME, output_option("table", "wide", "json")),
+)
