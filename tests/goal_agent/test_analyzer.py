@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from haymaker_goal_agent import PromptAnalyzer
-from haymaker_goal_agent.markdown import parse_duration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_haymaker.errors import ManifestError
+from haymaker_goal_agent import PromptAnalyzer
+from haymaker_goal_agent.markdown import parse_duration
 
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n"
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from agent_haymaker.errors import ManifestError
 from haymaker_goal_agent import (
     AgentAssembler,
     GoalAgentPackager,
@@ -16,8 +18,6 @@ from haymaker_goal_agent import (
 )
 from haymaker_goal_agent.models import SkillSet
 from haymaker_goal_agent.packager import files_of
-
-from agent_haymaker.errors import ManifestError
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n## Steps\n\n```sh\ntrue\n```\n"

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from haymaker_goal_agent import GoalAgentWorkload
-from haymaker_goal_agent.workload import manifest_path
 
 from agent_haymaker import DeploymentConfig, DeploymentStatus
 from agent_haymaker.errors import DeploymentError
 from agent_haymaker.testing import WorkloadContract, eventually_async
 from agent_haymaker.workloads import FilePlatform, WorkloadRegistry
+from haymaker_goal_agent import GoalAgentWorkload
+from haymaker_goal_agent.workload import manifest_path
 
 GOALS = Path(__file__).parent / "goals"
 
