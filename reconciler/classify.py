@@ -20,8 +20,8 @@ RESTARTED_AT = "haymaker/restartedAt"
 def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: float, self_heal: bool = True) -> Finding:
     """Name the one situation this pair is in. At least one of the two is given."""
     # A record we cannot read may hide a live process: acting on a guess could run it twice.
-    if seen is not None and seen.doubt:
-        return Finding(Verdict.UNKNOWN, seen.doubt)
+    if seen is not None and (seen.doubt or seen.phase is RunPhase.UNREACHABLE):
+        return Finding(Verdict.UNKNOWN, seen.doubt or "its engine cannot say whether it runs")
     if seen is not None and seen.fleet != fleet:
         return Finding(Verdict.CONFLICTED, f"fleet {seen.fleet} deployed it; fleet {fleet} may not touch it")
     if want is None:
@@ -34,8 +34,6 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         return Finding(Verdict.SUSPENDED, "suspend: true")
     if seen is None:
         return Finding(Verdict.MISSING, "no deployment holds this name")
-    if seen.phase is RunPhase.UNREACHABLE:
-        return Finding(Verdict.UNKNOWN, "its engine cannot say whether it runs")
     if seen.phase is RunPhase.RUNNING:
         return _classify_live(want, seen)
     if seen.phase is not RunPhase.NONE and not seen.recorded:

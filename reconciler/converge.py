@@ -8,10 +8,10 @@ the same place, so what `plan` shows is what `apply` does.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
+from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import FileLock
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load
@@ -167,7 +167,7 @@ def _selected(request: Request, want: dict[str, Desired], seen: dict[str, Observ
 
 def _removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removals:
     if request.delete:
-        return Removals(refusal="", unlimited=True)
+        return Removals(refusal="", unlimited=True, cause="its deletion was asked for")
     return Removals(refusal=_refusal(request, loaded, inventory, loaded.fleet))
 
 

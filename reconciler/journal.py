@@ -62,6 +62,8 @@ def _segments(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise platform_error(error, "read the journal", folder) from error
     return sorted(int(n[: -len(SUFFIX)]) for n in names if n.endswith(SUFFIX) and n[: -len(SUFFIX)].isdigit())
 
 

@@ -27,6 +27,7 @@ class Removals:
 
     refusal: str = "prune is off"
     unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
+    cause: str = "no manifest declares it"
 
 
 @dataclass(slots=True)
@@ -305,7 +306,7 @@ def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
         seen = draft.seen[name]
         dependents = tuple(number_of[other] for other in number_of if name in _dependencies(draft.seen[other]))
         number_of[name] = draft.add(
-            Verb.DELETE, name, f"no manifest declares it; deletionPolicy is {seen.deletion_policy}",
+            Verb.DELETE, name, f"{removals.cause}; deletionPolicy is {seen.deletion_policy}",
             after=dependents, needs_consent=True,
         )  # fmt: skip
 

@@ -1,0 +1,165 @@
+"""
+The journal and the inventory on a real disk: what a crash can leave, and what is read from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent_haymaker.errors import PlatformError
+from reconciler.inventory import Entry, Run, load_inventory
+from reconciler.journal import Journal, Position, read_backwards, read_tail
+
+
+def entry(name: str, **facts) -> Entry:
+    return Entry(name, f"{name}-00000001", "prod", 1, "1:a", **facts)
+
+
+def result(name: str, made: Entry | None = None, **facts) -> dict:
+    return {"type": "result", "name": name, **({"entry": made.to_json()} if made else {}), **facts}
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path / "journal")
+    yield made
+    made.close()
+
+
+def test_what_is_appended_is_read_back_in_order(tmp_path, journal):
+    for number in range(3):
+        journal.append({"n": number})
+    assert [r["n"] for r in read_tail(tmp_path / "journal", Position()).records] == [0, 1, 2]
+    assert [r["n"] for r in read_backwards(tmp_path / "journal")] == [2, 1, 0]
+
+
+def test_reading_goes_on_from_a_position(tmp_path, journal):
+    journal.append({"n": 0})
+    position = journal.position
+    journal.append({"n": 1})
+    assert [r["n"] for r in read_tail(tmp_path / "journal", position).records] == [1]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 11])
+def test_a_torn_last_line_is_no_line_and_the_next_one_stands_alone(tmp_path, cut):
+    first = Journal(tmp_path / "journal")
+    first.append({"n": 0})
+    first.append({"torn": "half"})
+    first.close()
+    path = next((tmp_path / "journal").iterdir())
+    path.write_bytes(path.read_bytes()[:-cut])
+    second = Journal(tmp_path / "journal")
+    second.append({"n": 1})
+    second.close()
+    tail = read_tail(tmp_path / "journal", Position())
+    assert [r["n"] for r in tail.records if "n" in r] == [0, 1]
+
+
+def test_garbage_in_the_middle_is_counted_and_passed_over(tmp_path, journal):
+    journal.append({"n": 0})
+    journal.close()
+    path = next((tmp_path / "journal").iterdir())
+    path.write_bytes(path.read_bytes() + b"\x00\xff not json\n[1]\n")
+    journal.append({"n": 1})
+    tail = read_tail(tmp_path / "journal", Position())
+    assert ([r["n"] for r in tail.records], tail.damaged) == ([0, 1], 2)
+
+
+def test_rotation_keeps_numbering_and_drops_the_oldest(tmp_path, journal):
+    for number in range(8):
+        journal.append({"n": number})
+        journal.rotate()
+    names = sorted(os.listdir(tmp_path / "journal"))
+    assert names[-1] == "00000009.jsonl"
+    assert len(names) <= 4
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    import resource
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "from pathlib import Path; from reconciler.journal import Journal; from agent_haymaker.errors import PlatformError\n"
+        "j = Journal(Path(sys.argv[1])); j.append({'n': 0})\n"
+        "try: j.append({'x': 'y' * 200})\n"
+        "except PlatformError as e: print(e.what)\n"
+    )
+    assert resource.RLIMIT_FSIZE is not None
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "journal")], capture_output=True, text=True, check=True
+    )
+    assert "could not write the journal" in ran.stdout
+    tail = read_tail(tmp_path / "journal", Position())
+    assert ([r["n"] for r in tail.records], tail.damaged) == ([0], 0)
+    assert next((tmp_path / "journal").iterdir()).read_bytes().endswith(b"\n")
+
+
+# ---- the inventory ----------------------------------------------------------------------------------------
+
+
+def test_checkpoint_and_journal_together_are_the_inventory(tmp_path, journal):
+    inventory = load_inventory(tmp_path)
+    for record in (result("a", entry("a")), result("b", entry("b"))):
+        journal.append(record)
+        inventory.apply(record)
+    inventory.checkpoint(journal.position)
+    journal.append(result("a", removes="a"))
+    journal.append(result("c", entry("c", run=Run("k", 1, exit_code=0))))
+    read = load_inventory(tmp_path)
+    assert sorted(read.entries) == ["b", "c"]
+    assert read.entries["c"].run == Run("k", 1, exit_code=0)
+
+
+def test_a_renamed_entry_leaves_its_old_name(tmp_path, journal):
+    journal.append(result("a", entry("a")))
+    journal.append(result("b", entry("b"), removes="a"))
+    assert sorted(load_inventory(tmp_path).entries) == ["b"]
+
+
+def test_an_intent_without_a_result_stays_open_and_keeps_the_checkpoint_back(tmp_path, journal):
+    intent = {"type": "intent", "verb": "create", "name": "a", "key": "k", "entry": entry("a").to_json()}
+    journal.append(result("b", entry("b")))
+    journal.append(intent)
+    read = load_inventory(tmp_path)
+    assert read.intents["a"].key == "k"
+    read.checkpoint(journal.position)
+    assert not (tmp_path / "fleets").exists() or not list((tmp_path / "fleets").iterdir())
+    journal.append(result("a", entry("a")))
+    assert not load_inventory(tmp_path).intents
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'{"schema_version": 1}', b'{"schema_version": 99}', b"\xff\xfe", b'{"entries": 3}',
+     b'{"schema_version":1,"journal":[1,0],"entries":{"a":{"nonsense":1}},"root":"","revision":{},"declared":0}'],
+)  # fmt: skip
+def test_an_unreadable_inventory_is_doubt_and_is_kept(tmp_path, content):
+    path: Path = tmp_path / "fleets" / "prod.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert "prod" in load_inventory(tmp_path).doubts
+    assert path.read_bytes() == content
+
+
+def test_loading_writes_nothing(tmp_path):
+    load_inventory(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_entries_survive_json(tmp_path):
+    made = entry("a", labels={"k": "v"}, identity=(1, 2, 3), run=Run("k", 2, checks=({"name": "x", "passed": True},)))
+    assert Entry.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_appending_where_nothing_may_be_written_says_what_to_do(tmp_path):
+    (tmp_path / "journal").write_text("a file in its place")
+    with pytest.raises(PlatformError, match="journal") as caught:
+        Journal(tmp_path / "journal").append({})
+    assert caught.value.fix

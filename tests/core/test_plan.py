@@ -1,0 +1,201 @@
+"""
+The planner: what it plans, what it leaves alone, and what it refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model import RunPhase, Verb, Verdict
+from reconciler.plan import Removals, make_plan
+from reconciler.report import plan_text, summarise
+from tests.core.words import FLEET, NOW, desired, ended, observed
+
+PRUNE = Removals(refusal="")
+
+
+def plan(want=(), seen=(), *, policy=FLEET, **facts):
+    return make_plan({w.name: w for w in want}, {s.name: s for s in seen}, policy=policy, now=NOW, **facts)
+
+
+def verbs(made):
+    return [(a.verb.value, a.name) for a in made.actions]
+
+
+def left(made, name):
+    return next(item for item in made.left if item.name == name)
+
+
+def test_a_replacement_is_a_stop_and_a_start_that_waits_for_it():
+    made = plan([desired(digest="1:b")], [observed()])
+    assert verbs(made) == [("stop", "mailer"), ("start", "mailer")]
+    assert made.actions[1].after == (1,)
+    assert made.actions[0].changes == ("config.workers 10 → 25",)
+    assert summarise(made).replace == 1
+
+
+def test_what_ended_and_drifted_is_recorded_then_started_without_a_stop():
+    made = plan([desired(digest="1:b")], [ended(recorded=False)])
+    assert verbs(made) == [("record", "mailer"), ("start", "mailer")]
+
+
+def test_a_dead_service_is_recorded_and_started_in_one_pass():
+    want = desired(service=True, restart_policy="Always")
+    made = plan([want], [ended(code=1, recorded=False, service=True, failures=0)])
+    assert verbs(made) == [("record", "mailer"), ("start", "mailer")]
+
+
+def test_a_task_with_checks_is_only_recorded_since_its_verdict_decides():
+    want = desired(has_checks=True, restart_policy="OnFailure")
+    assert verbs(plan([want], [ended(code=1, recorded=False, failures=0)])) == [("record", "mailer")]
+
+
+def test_what_depends_on_a_start_follows_it():
+    made = plan([desired("b", depends_on=["a"]), desired("a")])
+    assert verbs(made) == [("create", "a"), ("create", "b")]
+    assert made.actions[1].after == (1,)
+
+
+@pytest.mark.parametrize(
+    ("condition", "seen", "starts"),
+    [
+        ("Completed", observed("a"), False),
+        ("Completed", ended("a"), True),
+        ("Completed", ended("a", code=1), False),
+        ("GoalMet", ended("a"), False),
+        ("GoalMet", ended("a", goal_met=True), True),
+        ("GoalMet", ended("a", goal_met=False), False),
+        ("GoalMet", ended("a", goal_met=True, recorded=False), False),
+        ("Started", observed("a"), True),
+        ("Started", observed("a", RunPhase.NONE), True),  # this very plan starts it
+        ("Completed", ended("a", digest="1:b"), False),
+    ],
+)
+def test_a_start_waits_for_its_condition(condition, seen, starts):
+    made = plan([desired("b", depends_on=[("a", condition)]), desired("a")], [seen])
+    created = next(a for a in made.actions if a.name == "b")
+    assert created.starts is starts
+
+
+def test_a_condition_that_never_will_hold_wants_a_person():
+    want = [desired("b", depends_on=[("a", "GoalMet")]), desired("a")]
+    made = plan(want, [ended("a", goal_met=False), observed("b", RunPhase.NONE)])
+    assert left(made, "b").blocked
+    assert "a will not be GoalMet" in left(made, "b").reason
+
+
+def test_nothing_is_removed_while_prune_is_off():
+    made = plan([], [observed()])
+    assert made.is_empty
+    assert left(made, "mailer").verdict is Verdict.ORPHANED
+
+
+def test_prune_removes_dependents_first_and_asks():
+    seen = [observed("a"), observed("b", spec={"dependsOn": [{"name": "a"}]})]
+    made = plan([], seen, removals=PRUNE, policy=replace(FLEET, max_deletions="100%"))
+    assert verbs(made) == [("delete", "b"), ("delete", "a")]
+    assert made.actions[1].after == (1,)
+    assert all(a.needs_consent for a in made.actions)
+
+
+@pytest.mark.parametrize(
+    ("limit", "total", "gone", "allowed"),
+    [("20%", 10, 2, True), ("20%", 10, 3, False), ("20%", 2, 1, True), ("1", 9, 2, False), ("0%", 5, 1, True)],
+)
+def test_more_removals_than_allowed_remove_nothing(limit, total, gone, allowed):
+    seen = [observed(f"n{i}") for i in range(total)]
+    want = [desired(f"n{i}") for i in range(gone, total)]
+    made = plan(want, seen, removals=PRUNE, policy=replace(FLEET, max_deletions=limit))
+    assert len(made.actions) == (gone if allowed else 0)
+    assert bool(made.notes) is not allowed
+
+
+def test_delete_is_not_held_back_by_max_deletions():
+    made = plan([], [observed(f"n{i}") for i in range(9)], removals=Removals(refusal="", unlimited=True))
+    assert len(made.actions) == 9
+
+
+def test_another_fleets_deployment_is_no_orphan_of_ours():
+    made = plan([], [observed(fleet="dev")], removals=PRUNE)
+    assert made.is_empty
+    assert not made.left
+
+
+def test_a_rename_keeps_the_running_process():
+    made = plan([desired("post", renamed_from=("mailer",))], [observed("mailer")], removals=PRUNE)
+    assert verbs(made) == [("rename", "post")]
+    assert made.actions[0].old_name == "mailer"
+
+
+def test_a_rename_with_another_spec_renames_then_replaces():
+    made = plan([desired("post", "1:b", renamed_from=("mailer",))], [observed("mailer")])
+    assert verbs(made) == [("rename", "post"), ("stop", "post"), ("start", "post")]
+    assert made.actions[1].after == (1,)
+
+
+def test_two_that_claim_one_old_name_do_not_share_it():
+    want = [desired("a", renamed_from=("old",)), desired("b", renamed_from=("old",))]
+    assert verbs(plan(want, [observed("old")])) == [("rename", "a"), ("create", "b")]
+
+
+def test_a_deletion_and_a_creation_with_equal_specs_are_pointed_out():
+    made = plan([desired("post")], [observed("mailer")], removals=PRUNE)
+    assert "renamedFrom: [mailer]" in made.notes[0]
+
+
+def test_max_running_holds_back_what_would_be_too_many():
+    made = plan([desired("a"), desired("b"), desired("c")], policy=replace(FLEET, max_running=2))
+    assert [a.starts for a in made.actions] == [True, True, False]
+    assert "limits.maxRunning is 2" in made.actions[2].cause
+
+
+def test_max_running_does_not_block_a_replacement():
+    made = plan([desired("a", "1:b")], [observed("a")], policy=replace(FLEET, max_running=1))
+    assert verbs(made) == [("stop", "a"), ("start", "a")]
+
+
+def test_max_starts_per_pass_spreads_a_large_start():
+    made = plan([desired("a"), desired("b")], policy=replace(FLEET, max_starts_per_pass=1))
+    assert [a.starts for a in made.actions] == [True, False]
+    assert made.recheck_in == 0
+
+
+def test_only_leaves_the_others_alone():
+    made = plan([desired("a"), desired("b")], [observed("c")], removals=PRUNE, only={"b"})
+    assert verbs(made) == [("create", "b")]
+
+
+def test_a_broken_manifest_without_a_good_past_is_blocked():
+    made = plan([], broken={"mailer": "its manifest is wrong"})
+    assert left(made, "mailer").verdict is Verdict.INVALID
+    assert summarise(made).blocked == 1
+
+
+def test_suspending_is_recorded_and_touches_nothing():
+    made = plan([desired(suspend=True)], [observed()])
+    assert verbs(made) == [("update", "mailer")]
+    assert plan([desired(suspend=True)], [observed(suspended=True)]).is_empty
+
+
+def test_recheck_is_the_soonest_delay():
+    want = [desired(n, restart_policy="OnFailure") for n in ("a", "b")]
+    made = plan(want, [ended("a", code=1, ended_at=NOW - 3), ended("b", code=1, ended_at=NOW - 8)])
+    assert made.recheck_in == pytest.approx(2.0)
+
+
+def test_an_empty_plan_says_so():
+    text = plan_text(plan([desired()], [observed()]))
+    assert text.splitlines() == [
+        "nothing to do",
+        "Plan: 0 to create, 0 to change, 0 to replace, 0 to delete, 0 blocked.",
+    ]
+
+
+def test_numbers_count_from_one_and_point_backwards():
+    want = [desired("a", "1:b"), desired("b", depends_on=["a"]), desired("c", renamed_from=("old",), digest="1:b")]
+    made = plan(want, [observed("a"), observed("old"), observed("z")], removals=PRUNE)
+    assert [a.number for a in made.actions] == list(range(1, len(made.actions) + 1))
+    assert all(n < a.number for a in made.actions for n in a.after)
+    assert {a.verb for a in made.actions} >= {Verb.STOP, Verb.START, Verb.CREATE, Verb.RENAME, Verb.DELETE}

@@ -1,0 +1,193 @@
+"""
+What holds in every world: the planner's promises, over arbitrary desired and observed deployments.
+
+`apply_plan` plays the outcomes of a plan on the observed world, as effects.py does on the real one (scenarios
+compare the two); it is this file's only model.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.model import Dependency, Observed, RunPhase, Verb
+from reconciler.plan import Removals, make_plan
+from reconciler.report import plan_json
+from tests.core.words import FLEET, NOW, desired, observed
+
+NAMES = ["a", "b", "c", "d", "e"]
+DIGESTS = ["1:a", "1:b"]
+PRUNE = Removals(refusal="", unlimited=True)
+
+
+@st.composite
+def wants(draw):
+    made = {}
+    for name in draw(st.sets(st.sampled_from(NAMES))):
+        before = [n for n in NAMES if n < name]
+        depends = draw(st.sets(st.sampled_from(before), max_size=2)) if before else set()
+        service = draw(st.booleans())
+        made[name] = desired(
+            name,
+            draw(st.sampled_from(DIGESTS)),
+            stopped=draw(st.booleans()),
+            suspend=draw(st.sampled_from([False, False, False, True])),
+            service=service,
+            restart_policy=draw(st.sampled_from(["Never", "OnFailure", "Always"])),
+            strategy=draw(st.sampled_from(["Recreate", "OnCompletion", "Manual"])),
+            side_effects=draw(st.sampled_from(["none", "external"])),
+            has_checks=draw(st.booleans()),
+            settings=draw(st.sampled_from(["s", "t"])),
+            depends_on=[(d, draw(st.sampled_from(["Started", "Completed", "GoalMet"]))) for d in sorted(depends)],
+            renamed_from=tuple(draw(st.sets(st.sampled_from(NAMES), max_size=1)) - {name}),
+        )
+    return made
+
+
+@st.composite
+def worlds(draw):
+    made = {}
+    for name in draw(st.sets(st.sampled_from(NAMES))):
+        phase = draw(st.sampled_from(list(RunPhase)))
+        over = phase in (RunPhase.ENDED, RunPhase.STOPPED, RunPhase.LOST)
+        code = draw(st.sampled_from([0, 1])) if phase is RunPhase.ENDED else None
+        made[name] = observed(
+            name,
+            phase,
+            draw(st.sampled_from(DIGESTS)),
+            fleet=draw(st.sampled_from(["prod", "prod", "prod", "dev"])),
+            doubt=draw(st.sampled_from(["", "", "", "its record is not JSON"])),
+            recorded=over and draw(st.booleans()),
+            exit_code=code,
+            succeeded=code == 0,
+            exit_text="ended",
+            ended_at=NOW - draw(st.integers(0, 400)) if over else None,
+            failures=draw(st.integers(0, 6)),
+            goal_met=draw(st.sampled_from([None, True, False])),
+            stopped=draw(st.booleans()),
+            suspended=draw(st.booleans()),
+            settings=draw(st.sampled_from(["s", "t"])),
+            protect=draw(st.booleans()),
+            start_failed=phase is RunPhase.ENDED and draw(st.booleans()),
+            service=draw(st.booleans()),
+        )
+    return made
+
+
+def decide(want, seen):
+    return make_plan(want, seen, policy=FLEET, now=NOW, removals=PRUNE)
+
+
+def apply_plan(plan, want, seen):
+    """Give the observed world after every action succeeded at once."""
+    world = dict(seen)
+    for action in plan.actions:
+        name = action.name
+        w = want.get(name)
+        if action.verb is Verb.DELETE:
+            del world[name]
+            continue
+        if action.verb is Verb.RENAME:
+            world[name] = replace(world.pop(action.old_name), name=name)
+            continue
+        o = world.get(name) or Observed(name, f"{name}-1", "prod", w.digest, 1)
+        match action.verb:
+            case Verb.CREATE | Verb.START:
+                phase = RunPhase.RUNNING if action.starts else RunPhase.NONE
+                o = replace(o, phase=phase, digest=w.digest, recorded=False, started_at=NOW, goal_met=None,
+                            start_failed=False, ended_at=None, failures=o.failures if o.digest == w.digest else 0)  # fmt: skip
+            case Verb.STOP:
+                o = replace(o, phase=RunPhase.STOPPED, recorded=True, ended_at=NOW)
+            case Verb.RECORD:
+                o = replace(o, recorded=True)
+            case Verb.UPDATE if o.digest != w.digest and o.phase is not RunPhase.RUNNING and not w.suspend:
+                o = replace(o, phase=RunPhase.NONE, digest=w.digest, recorded=False)
+            case _:
+                pass
+        if action.verb not in (Verb.RECORD,) and not (action.verb is Verb.STOP and action.replaces):
+            o = replace(o, settings=w.settings, stopped=w.stopped, suspended=w.suspend, annotations=w.annotations)
+        world[name] = o
+    return world
+
+
+@given(wants(), worlds())
+@settings(max_examples=300, deadline=None)
+def test_a_few_passes_lead_to_rest(want, seen):
+    """Apply twice plans nothing: once what a first pass could not know is on record, the next plan is empty."""
+    world = seen
+    for _ in range(4):
+        plan = decide(want, world)
+        if plan.is_empty:
+            break
+        world = apply_plan(plan, want, world)
+    final = decide(want, world)
+    assert final.is_empty, plan_json(final)
+
+
+@given(wants(), worlds())
+@settings(max_examples=300, deadline=None)
+def test_doubt_is_never_touched(want, seen):
+    touched = {n for a in decide(want, seen).actions for n in (a.name, a.old_name)}
+    assert not touched & {n for n, o in seen.items() if o.doubt or o.phase is RunPhase.UNREACHABLE}
+
+
+@given(wants(), worlds())
+@settings(max_examples=300, deadline=None)
+def test_no_name_ever_has_two_live_runs(want, seen):
+    live = {n for n, o in seen.items() if o.phase in (RunPhase.RUNNING, RunPhase.UNREACHABLE)}
+    for action in decide(want, seen).actions:
+        if action.verb is Verb.RENAME and action.old_name in live:
+            live = (live - {action.old_name}) | {action.name}
+        elif action.verb in (Verb.STOP, Verb.DELETE):
+            live.discard(action.name)
+        elif action.starts:
+            assert action.name not in live, action
+            live.add(action.name)
+
+
+@given(wants(), worlds(), st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_the_order_of_the_input_does_not_matter(want, seen, rng: random.Random):
+    def shuffled(items):
+        pairs = list(items.items())
+        rng.shuffle(pairs)
+        return dict(pairs)
+
+    assert plan_json(decide(want, seen)) == plan_json(decide(shuffled(want), shuffled(seen)))
+
+
+@given(wants(), worlds())
+@settings(max_examples=200, deadline=None)
+def test_only_our_own_unprotected_orphans_are_deleted_and_never_unasked(want, seen):
+    for action in decide(want, seen).actions:
+        if action.verb is Verb.DELETE:
+            gone = seen[action.name]
+            assert action.needs_consent
+            assert action.name not in want
+            assert gone.fleet == "prod"
+            assert not gone.protect
+            assert not gone.doubt
+
+
+@given(wants(), worlds())
+@settings(max_examples=200, deadline=None)
+def test_every_deployment_is_either_acted_on_or_accounted_for(want, seen):
+    plan = decide(want, seen)
+    spoken = {a.name for a in plan.actions} | {a.old_name for a in plan.actions} | {i.name for i in plan.left}
+    ours = {n for n, o in seen.items() if o.fleet == "prod"}
+    assert want.keys() | ours <= spoken
+
+
+@given(wants())
+@settings(max_examples=100, deadline=None)
+def test_dependencies_start_in_order(want):
+    numbers = {a.name: a for a in decide(want, {}).actions if a.starts}
+    for name, action in numbers.items():
+        for dependency in want[name].depends_on:
+            assert dependency.condition == "Started" or dependency.name not in want
+            if dependency.name in numbers:
+                assert numbers[dependency.name].number in action.after
+    assert all(isinstance(d, Dependency) for w in want.values() for d in w.depends_on)
