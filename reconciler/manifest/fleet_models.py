@@ -20,6 +20,7 @@ from reconciler.manifest.models import (
     Text,
     Update,
     WorkloadName,
+    Wrong,
 )
 
 
@@ -63,7 +64,10 @@ class _WorkloadFields(Model):
     def _one_entrypoint(self) -> _WorkloadFields:
         inner = self.package.entrypoint
         if inner is not None and self.entrypoint is not None and inner != self.entrypoint:
-            raise ValueError(f"entrypoint and package.entrypoint differ: {self.entrypoint!r} and {inner!r}")
+            raise Wrong(
+                f"entrypoint and package.entrypoint differ: {self.entrypoint!r} and {inner!r}", "keep one of the two",
+                "entrypoint",
+            )  # fmt: skip
         return self
 
 
@@ -102,7 +106,7 @@ def _as_max_deletions(value: Any) -> str:
         number = value.removesuffix("%")
         if number.isascii() and number.isdigit() and len(number) <= 9 and (number == value or int(number) <= 100):
             return value.replace(number, str(int(number)))
-    raise ValueError("give a number such as 5, or a share such as 20%")
+    raise ValueError("is no number of deletions; give one such as 5, or a share such as 20%")
 
 
 class Sync(Model):
@@ -121,7 +125,7 @@ class Sync(Model):
     @model_validator(mode="after")
     def _sensible(self) -> Sync:
         if self.interval < 1:
-            raise ValueError("interval must be at least 1s")
+            raise Wrong("must be at least 1s", "write one such as 60s", "interval")
         return self
 
 

@@ -17,11 +17,20 @@ from pydantic.alias_generators import to_camel
 from reconciler.manifest.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 API_VERSION = "haymaker/v1"
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _WORKLOAD_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+
+
+class Wrong(ValueError):
+    """What is wrong with a value, how to fix it, and which field inside the value it is (camelCase keys)."""
+
+    def __init__(self, what: str, fix: str, *at: str | int) -> None:
+        self.fix = fix
+        self.at = at
+        super().__init__(what)
 
 
 class Model(BaseModel):
@@ -32,16 +41,16 @@ class Model(BaseModel):
 
 def _as_duration(value: Any) -> float:
     if not isinstance(value, str):
-        raise ValueError(f"a duration needs its unit, such as 30s or 15m; got {_shown(value)}")
+        raise ValueError(f"a duration needs its unit, got {_shown(value)}; write one such as 30s or 15m")
     return parse_duration(value)
 
 
 def _as_size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"a size is a number of bytes or text such as 512Mi; got {_shown(value)}")
+        raise ValueError(f"a size is bytes or text, got {_shown(value)}; write one such as 512Mi")
     if isinstance(value, int):
         if value < 0:
-            raise ValueError("a size cannot be negative")
+            raise ValueError("a size cannot be negative; write 0 or more")
         return value
     return parse_size(value)
 
@@ -61,29 +70,29 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
 
 def _positive(value: float) -> float:
     if value <= 0:
-        raise ValueError("must be more than 0s")
+        raise ValueError("must be more than 0s; write one such as 30s, or remove it")
     return value
 
 
 def _inside_workspace(value: str) -> str:
     if not value or value.startswith(("/", "~")) or ".." in value.split("/") or "\0" in value:
-        raise ValueError(f"{value[:80]!r} must be a path inside the agent's workspace, relative and without '..'")
+        raise ValueError(f"{value[:80]!r} leads out of the agent's workspace; write a relative path without '..'")
     return value
 
 
 def _schema_or_path(value: Any) -> Any:
     if value is not None and not isinstance(value, str | dict):
-        raise ValueError("give a JSON Schema, or the path of one")
+        raise ValueError("is no JSON Schema; give one, or the path of one")
     return value
 
 
 _CHECK_NAME = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,80}(?<! )")
-_NAME_RULE = "is not a name: use up to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit"
-Name = Annotated[
-    str, _matching(_DNS_LABEL, _NAME_RULE), Field(json_schema_extra={"pattern": f"^{_DNS_LABEL.pattern}$"})
+_NAME_RULE = "is not a name; use up to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit"
+Name = Annotated[str, _matching(DNS_LABEL, _NAME_RULE), Field(json_schema_extra={"pattern": f"^{DNS_LABEL.pattern}$"})]
+CheckName = Annotated[str, _matching(_CHECK_NAME, "is not a check's name; use up to 80 characters on one line")]
+WorkloadName = Annotated[
+    str, _matching(_WORKLOAD_NAME, "is not a workload's name; use letters, digits, '-', '_' and '.'")
 ]
-CheckName = Annotated[str, _matching(_CHECK_NAME, "is not a check's name: use up to 80 characters on one line")]
-WorkloadName = Annotated[str, _matching(_WORKLOAD_NAME, "is not a workload's name")]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[
     float,
@@ -99,9 +108,14 @@ Size = Annotated[
     ),
 ]
 WorkspacePath = Annotated[str, AfterValidator(_inside_workspace)]
-LabelKey = Annotated[str, _matching(_LABEL_KEY, "is not a label's key")]
+LabelKey = Annotated[
+    str,
+    _matching(
+        _LABEL_KEY, "is not a label's key; use letters, digits, '-', '_' and '.', after an optional prefix and '/'"
+    ),
+]
 LabelValue = Annotated[
-    str, _matching(_LABEL_VALUE, "is not a label's value: up to 63 letters, digits, '-', '_' and '.'")
+    str, _matching(_LABEL_VALUE, "is not a label's value; use up to 63 letters, digits, '-', '_' and '.'")
 ]
 
 
@@ -126,7 +140,10 @@ class Metadata(Model):
     def _nothing_reserved(self) -> Metadata:
         for key in (*self.labels, *self.annotations):
             if key.startswith("haymaker/") and (key != "haymaker/restartedAt" or key in self.labels):
-                raise ValueError(f"the prefix haymaker/ is reserved, and {key!r} means nothing here")
+                raise Wrong(
+                    f"the prefix haymaker/ is reserved, and {key!r} means nothing here", "use another prefix",
+                    "labels" if key in self.labels else "annotations", key,
+                )  # fmt: skip
         return self
 
 
@@ -155,7 +172,7 @@ class Goal(Model):
 class ValueFrom(Model):
     """Where a value comes from when the agent starts. The value itself is never recorded."""
 
-    env: Annotated[str, _matching(_ENV_NAME, "is not a variable's name")] | None = Field(
+    env: Annotated[str, _matching(_ENV_NAME, "is not a variable's name; use letters, digits and '_'")] | None = Field(
         default=None, description="A variable of the environment that haymaker runs in."
     )
     file: Text | None = Field(default=None, description="A file, relative to this manifest, read at each start.")
@@ -172,16 +189,20 @@ class ValueFrom(Model):
 class EnvVar(Model):
     """One variable of the agent's environment."""
 
-    name: Annotated[str, _matching(_ENV_NAME, "is not a variable's name")] = Field(description="The variable's name.")
+    name: Annotated[str, _matching(_ENV_NAME, "is not a variable's name; use letters, digits and '_'")] = Field(
+        description="The variable's name."
+    )
     value: str | None = Field(default=None, description="The value in plain sight; for a secret use valueFrom.")
     value_from: ValueFrom | None = Field(default=None, description="Where the value comes from at each start.")
 
     @model_validator(mode="after")
     def _one(self) -> EnvVar:
         if self.name.startswith("HAYMAKER_"):
-            raise ValueError(f"{self.name} is reserved: names that start with HAYMAKER_ are set by haymaker")
+            raise Wrong(
+                f"{self.name} is reserved: haymaker sets what starts with HAYMAKER_", "use another name", "name"
+            )
         if self.value is not None and "\0" in self.value:
-            raise ValueError("a variable cannot hold a NUL character")
+            raise Wrong("a variable cannot hold a NUL character", "remove it", "value")
         return _exactly_one(self, "value", "value_from")
 
 
@@ -282,7 +303,7 @@ class Check(Model):
     @model_validator(mode="after")
     def _one(self) -> Check:
         if self.file is not None and "timeout" in self.model_fields_set:
-            raise ValueError("timeout belongs to a check with a command")
+            raise Wrong("timeout belongs to a check with a command", "remove it", "timeout")
         return _exactly_one(self, "file", "command")
 
 
@@ -293,7 +314,7 @@ class Success(Model):
 
     @model_validator(mode="after")
     def _unique(self) -> Success:
-        _no_twins([check.name for check in self.checks], "check")
+        _no_twins([check.name for check in self.checks], "check", "checks")
         return self
 
 
@@ -359,9 +380,9 @@ class DeploymentSpec(Model):
 
     @model_validator(mode="after")
     def _unique(self) -> DeploymentSpec:
-        _no_twins([item.name for item in self.env], "variable")
-        _no_twins([item.name for item in self.depends_on], "dependency")
-        _no_twins(self.renamed_from, "name")
+        _no_twins([item.name for item in self.env], "variable", "env")
+        _no_twins([item.name for item in self.depends_on], "dependency", "dependsOn")
+        _no_twins(self.renamed_from, "name", "renamedFrom")
         return self
 
 
@@ -375,16 +396,15 @@ class Deployment(Model):
 
 
 def _exactly_one(model: M, *fields: str) -> M:
-    given = [field for field in fields if getattr(model, field) is not None]
+    given = [to_camel(field) for field in fields if getattr(model, field) is not None]
     if len(given) != 1:
         words = " or ".join(to_camel(field) for field in fields)
-        raise ValueError(
-            f"give exactly one of {words}" + (f", not {' and '.join(map(to_camel, given))}" if given else "")
-        )
+        what = f"{' and '.join(given)} are given, where one belongs" if given else f"one of {words} is missing"
+        raise Wrong(what, "keep one of them" if given else "add one of them")
     return model
 
 
-def _no_twins(names: list[str], what: str) -> None:
-    twins = sorted({name for name in names if names.count(name) > 1})
-    if twins:
-        raise ValueError(f"the {what} {twins[0]} is given twice")
+def _no_twins(names: list[str], what: str, *at: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise Wrong(f"the {what} {name} is given twice", "keep one of the two", *at, index)

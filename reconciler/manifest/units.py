@@ -33,10 +33,10 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"'{_short(text)}' is not a duration; write one such as 30s, 15m, 1h30m or 500ms")
     if len(text) > 40:
-        raise ValueError("a duration this long is not sensible")
+        raise ValueError("the duration is too long; write one such as 24h")
     seconds = sum(int(n) * unit for n, unit in zip(match.groups(), _DURATION_UNITS, strict=True) if n)
     if seconds > _LONGEST:
-        raise ValueError(f"'{text}' is more than a hundred years")
+        raise ValueError(f"'{text}' is more than a hundred years; write one such as 24h")
     return seconds
 
 

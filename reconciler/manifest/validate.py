@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from reconciler.manifest.fleet_models import FlatWorkload, Fleet, Workload
-from reconciler.manifest.models import API_VERSION, Deployment
+from reconciler.manifest.models import API_VERSION, DNS_LABEL, Deployment, Wrong
 from reconciler.manifest.units import format_duration
 
 if TYPE_CHECKING:
@@ -220,14 +220,18 @@ def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str
     key = str(path[-1]) if path else ""
     got = _value_at(value, path)
     secret = "env" in path and key == "value"
-    shown = "something else" if secret else show(got)
-    empty = "it is empty" if got is None else f"got {shown}"
+    shown = show(got)
+    empty = "it is empty" if got is None else "got something else" if secret else f"got {shown}"
     if kind == "extra_forbidden":
         return (*_unknown_key(key, path, model), path)
     if kind == "missing":
         return f"'{key}' is missing", f"add '{key}'", path
     if kind == "value_error":
-        return str(context.get("error") or detail["msg"]), "correct the value", path
+        error = context.get("error")
+        if isinstance(error, Wrong):
+            return str(error), error.fix, (*path, *error.at)
+        what, _, fix = str(error or detail["msg"]).partition("; ")
+        return what, fix or "correct the value", path
     if kind == "literal_error":
         allowed = [part.strip(" '") for part in re.split(r",| or ", context["expected"])]
         near = nearest(got, allowed) if isinstance(got, str) else None
@@ -341,7 +345,7 @@ def name_of(value: Any) -> str | None:
     """Return metadata.name where a document has one, however wrong the rest of it is."""
     metadata = value.get("metadata") if isinstance(value, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) and len(name) <= 63 else None
+    return name if isinstance(name, str) and DNS_LABEL.fullmatch(name) else None
 
 
 def _either(words: list[str]) -> str:

@@ -136,7 +136,9 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, line_offset: int) -> F
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (line_offset + 1, 1)
     problem = (error.problem or "it cannot be parsed").strip()
-    context = f" {error.context.strip()}" if error.context and error.context_mark else ""
+    context = ""
+    if error.context and error.context_mark:
+        context = f" {error.context.strip()} that starts on line {error.context_mark.line + 1}"
     fix = "correct the YAML there; the mistake may be on the line before"
     lines = text.splitlines()
     at = lines[line - 1 - line_offset] if 0 <= line - 1 - line_offset < len(lines) else ""
@@ -186,6 +188,7 @@ class _Builder:
     def __init__(self, *, counts_aliases: bool) -> None:
         self.faults: list[Fault] = []
         self._visited: set[int] | None = set() if counts_aliases else None
+        self._open: set[int] = set()
         self._expanding = 0
         self._expanded = 0
 
@@ -201,7 +204,10 @@ class _Builder:
             self._fault(node, path, f"the tag {node.tag} means nothing here", "remove the tag")
         if self._visited is None:
             return self._collection(node, path, depth)
+        if id(node) in self._open:
+            return self._fault(node, path[:3], "an alias stands inside what it stands for", "write the value out")
         again = id(node) in self._visited
+        self._open.add(id(node))
         self._visited.add(id(node))
         self._expanding += again
         try:
@@ -217,6 +223,7 @@ class _Builder:
             return self._collection(node, path, depth)
         finally:
             self._expanding -= again
+            self._open.discard(id(node))
 
     def _collection(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
         if type(node) is yaml.SequenceNode:
