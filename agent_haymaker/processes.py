@@ -234,6 +234,24 @@ def run_id_of(pid: int) -> str | None:
     return os.fsdecode(raw[at + len(_STAMP) - 1 :].split(b"\0", 1)[0]) if at >= 0 else None
 
 
+def places_of(pid: int) -> list[str] | None:
+    """Return the working directory of a process and where its output goes, or None when neither can be seen."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return [psutil.Process(pid).cwd()]
+        except (psutil.Error, OSError):
+            return None
+    places = []
+    for name in ("cwd", "fd/1", "fd/2"):
+        try:
+            places.append(os.readlink(f"/proc/{pid}/{name}"))
+        except _GONE:
+            continue
+    return places or None
+
+
 class Snapshot:
     """The process table at one instant, with the run id that each process carries."""
 

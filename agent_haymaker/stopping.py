@@ -20,6 +20,7 @@ from agent_haymaker.errors import PlatformError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent_haymaker.engines.claims import Claim
     from agent_haymaker.processes import ProcessId, Snapshot
 
 _KILL_WITHIN = 10.0
@@ -147,30 +148,35 @@ def _left(run_id: str, members: Sequence[ProcessId], refused: dict[ProcessId, st
     )
 
 
-def check_ours(leader: ProcessId, run_id: str, *, shim: ProcessId | None, reaper: int) -> None:
+def check_ours(leader: ProcessId, run_id: str, claim: Claim | None, places: Sequence[str]) -> None:
     """
     Make sure that a live process is this run's leader before anybody signals it.
 
-    Its environment says so. Where that tells nothing (a program may overwrite it, or close it to us), it must lead
-    a session, and its parent must be the live `shim` that claims to have started it, or, once that is dead, the
-    process that inherits orphans: `reaper` or 1. `shim` is None when no claim file vouches for the process.
+    Its environment says so. Where that tells nothing (a program may overwrite it, or close it to us), then all of
+    this must hold: the claim file vouches for it; it leads a session; its parent is the live shim that started it
+    or, once that is dead, the process that inherits orphans; it works in one of `places` (the run's workspace, its
+    log), or, if even that is closed to us, the shim is alive.
 
     Raises:
         PlatformError: it may be somebody else's; nothing was touched.
     """
     carried = processes.run_id_of(leader.pid)
     row = processes.look(leader.pid)
-    if row is None or row.dead or row.started != leader.started:
-        return  # it has just ended: there is nobody to mistake
-    if carried == run_id:
-        return
-    if carried is None and shim is not None and row.session == leader.pid:
-        if row.parent == shim.pid and processes.is_alive(shim):
-            return
-        if row.parent in (1, reaper) and not processes.is_alive(shim):
+    if row is None or row.dead or row.started != leader.started or carried == run_id:
+        return  # ours, or just ended: then there is nobody to mistake
+    if carried is None and claim is not None and claim.process == leader and row.session == leader.pid:
+        shim_lives = processes.is_alive(claim.shim)
+        at_home = row.parent == claim.shim.pid if shim_lives else row.parent in (1, claim.reaper)
+        seen = processes.places_of(leader.pid)
+        works_here = shim_lives if seen is None else any(_is_in(place, places) for place in seen)
+        if at_home and works_here:
             return
     why = "it carries another run's id" if carried is not None else "it does not carry this run's id"
     raise PlatformError(
         f"pid {leader.pid} is recorded as run {run_id}, but {why}; it was not touched",
         fix="look at it with `ps`; the record was edited or belongs to another machine",
     )
+
+
+def _is_in(path: str, places: Sequence[str]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in places)

@@ -4,7 +4,7 @@ The claim file of a run: `engines/local/runs/<key>.jsonl`, the truth about who r
 One JSON object a line, appended in this order by the shim, but for the stop, which whoever stops appends:
 
     {"v": 1, "key": …, "boot": …, "claimed_at": …, "owner": …, "workspace": …, "log": …, "grace": …, "shim": …}
-    {"pid": …, "started": …, "boot": …, "at": …}
+    {"pid": …, "started": …, "boot": …, "seal": …, "at": …}
     {"stop_requested": <time>, "grace": …}
     {"left": <time>, "code": … or "signal": …, "reason": …}       its leader ended, children of it are left
     {"ended": <time>, "code": … or "signal": …, "reason": …}      nothing of it is left
@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from zlib import crc32
 
 from agent_haymaker.processes import ProcessId
 
@@ -59,6 +60,11 @@ def key_of(name: str) -> str | None:
     return key if is_key(key) else None
 
 
+def seal(key: str, process: ProcessId) -> int:
+    """Return a check sum that tells a process as the engine wrote it down from one that somebody edited."""
+    return crc32(f"{key} {process.pid} {process.started} {process.boot}".encode())
+
+
 class Claim:
     """A claim file, parsed. Times are seconds since the epoch."""
 
@@ -92,6 +98,8 @@ class Claim:
             process = ProcessId(_pid(line), _whole(line, "started"), _text(line, "boot"))
             if self.process not in (None, process) or process.boot != self.boot:
                 raise BadClaim("it names two processes")
+            if line.get("seal") != seal(self.key, process):
+                raise BadClaim("the process in it was edited")
             self.process, self.spawned_at = process, _number(line, "at")
         elif "stop_requested" in line:
             self.stop = (_number(line, "stop_requested"), _number(line, "grace"))

@@ -47,11 +47,11 @@ class Effects:
     async def submit(self, spec: RunSpec, key: str) -> Observation:
         if not claims.is_key(key):
             raise PlatformError(f"{key!r} cannot be a run's key", fix="use letters, digits, `.`, `_` and `-`")
+        workspace = local_files.workspace_path(self._agents, spec.workspace)
+        self._make_home()
         found = self._looker.look(key)
         if found is not None:
             return self._existing(key, found.seen)
-        workspace = local_files.workspace_path(self._agents, spec.workspace)
-        self._make_home()
         async with self._shim.session() as shim:
             local_files.prepare(workspace, spec.files, spec.log)
             program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
@@ -121,8 +121,7 @@ class Effects:
                 fix="run `haymaker doctor`",
             )
         if process is not None:
-            vouched = claim.shim if claim is not None and claim.process in (None, process) else None
-            check_ours(process, key, shim=vouched, reaper=claim.reaper if claim else 1)
+            check_ours(process, key, claim, self._places(claim))
         if claim is not None and seen.state.is_live:
             self._note(key, {"stop_requested": time.time(), "grace": max(0.0, grace_seconds)})
         leader = process or (claim.process if claim else None)
@@ -146,11 +145,23 @@ class Effects:
             )
         return claim
 
+    def _places(self, claim: Claim | None) -> list[str]:
+        if claim is None:
+            return []
+        workspace = os.path.realpath(local_files.workspace_path(self._agents, claim.workspace))
+        return [workspace, f"{os.path.realpath(self._home)}/{claims.LOGS}/{claim.key}.log"]
+
     def _refuse_unclaimed(self, handle: Handle) -> None:
         """Without a claim file only the run id tells whose a process is, and nobody carries this one."""
         process = process_of(handle)
+        if process is None and handle.token:
+            raise DoubtError(
+                f"the record of run {handle.key} was edited, and its claim file is gone; nobody was signalled",
+                where=f"{self._home}/{claims.file_of(handle.key)}",
+                fix="run `haymaker doctor`",
+            )
         if process is not None and processes.is_alive(process):
-            check_ours(process, handle.key, shim=None, reaper=1)
+            check_ours(process, handle.key, None, ())
 
     def _note(self, key: str, line: dict[str, object]) -> None:
         """Append to the claim. A disk that refuses must not keep anything from being stopped."""

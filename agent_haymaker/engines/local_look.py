@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
 
 from agent_haymaker import processes
 from agent_haymaker.engines import Exit, Handle, Observation, RunState, claims, shim_socket
@@ -34,15 +33,10 @@ class Found(NamedTuple):
     process: ProcessId | None = None
 
 
-def seal(key: str, pid: int, started: int, boot: str) -> int:
-    """Return a check sum that tells a handle as this engine made it from one that was edited."""
-    return crc32(f"{key} {pid} {started} {boot}".encode())
-
-
 def handle_of(key: str, process: ProcessId | None) -> Handle:
     if process is None:
         return Handle(ENGINE, key)
-    return Handle(ENGINE, key, {**process._asdict(), "seal": seal(key, *process)})
+    return Handle(ENGINE, key, {**process._asdict(), "seal": claims.seal(key, process)})
 
 
 def process_of(handle: Handle) -> ProcessId | None:
@@ -51,7 +45,7 @@ def process_of(handle: Handle) -> ProcessId | None:
     pid, started, boot = token.get("pid"), token.get("started"), token.get("boot")
     if type(pid) is int and type(started) is int and type(boot) is str and pid > 1:
         process = ProcessId(pid, started, boot)
-        return process if token.get("seal") == seal(handle.key, *process) else None
+        return process if token.get("seal") == claims.seal(handle.key, process) else None
     return None
 
 

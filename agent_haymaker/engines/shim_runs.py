@@ -133,7 +133,7 @@ class Runs:
             run.deadline = time.monotonic() + float(asked["timeout"])
         self._due = 0.0 if run.deadline is not None else min(self._due, time.monotonic() + 1)
         self.by_key[key] = self._by_pid[pid] = run
-        line = {"pid": pid, "started": run.leader.started, "boot": boot, "at": at}
+        line = {**run.leader._asdict(), "seal": claims.seal(key, run.leader), "at": at}
         self._write(key, line)
         return line
 
