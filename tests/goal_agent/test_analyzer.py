@@ -216,7 +216,7 @@ SPACE = ["\n", "\r\n", "\t", "    ", "\x00", "\ufeff", "é"]
 FRAGMENTS = st.sampled_from([*STRUCTURE, *CODE, *SPACE])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=30).map("".join))
 def test_any_text_is_read_the_same_twice_or_refused_with_its_place(text):
     try:
