@@ -118,12 +118,11 @@ class Effects:
         old = entry.run
         if not same:
             entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0)
-        await self._run(action, replace(_declared(entry, want), waits=""), attempt=attempt)
-        if old is not None and old.handle is not None:
-            await self.engine.forget(Handle.from_json(old.handle))
+        await self._run(action, replace(_declared(entry, want), waits=""), attempt=attempt, old=old)
         return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
 
-    async def _run(self, action: Action, entry: Entry, *, attempt: int) -> None:
+    async def _run(self, action: Action, entry: Entry, *, attempt: int, old: Run | None = None) -> None:
+        """Start a run. `old` is the ended one that it follows, forgotten as soon as there is a successor."""
         from reconciler.launch import run_spec
 
         want = self.want[action.name]
@@ -142,6 +141,7 @@ class Effects:
                 self._append_result(entry.name, self._current.get(entry.name) or replace(entry, run=None))
             raise
         run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at)
+        await self._forget(old)  # before the result, after which nobody would know of it
         await self._conclude(await self._with_state(replace(entry, run=run)))
 
     async def _conclude_failed_start(self, entry: Entry, error: HaymakerError) -> None:
@@ -189,8 +189,7 @@ class Effects:
         await self._keep_artifacts(entry, handle)
         self._remember(entry)
         await self._conclude(await self._with_state(entry))
-        for number in range(len(run.checks)):
-            await self.engine.forget(check_handle(handle, number))
+        await self._forget_checks(handle, run)
         return f"recorded {action.name}: {_verdict(run)}"
 
     async def _update(self, action: Action) -> str:
@@ -201,6 +200,7 @@ class Effects:
             # Stopped as declared: the new spec is taken over for its next start, as a new generation.
             if entry.run is not None and entry.run.handle is not None:
                 await self.engine.retire(Handle.from_json(entry.run.handle), whole=not want.service)
+                await self._forget(entry.run)
             entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0, run=None)
         await self._conclude(await self._with_state(_declared(entry, want)))
         return f"updated {action.name}"
@@ -224,6 +224,7 @@ class Effects:
                 entry = await self._stop_run(entry)
                 await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
+                await self._forget_checks(handle, entry.run)
                 await self.engine.forget(handle, workspace=entry.deletion_policy == "Delete")
             remove_state(self.home, entry.id)
             self._remember(entry, event="removed")
@@ -255,6 +256,17 @@ class Effects:
         entry = replace(entry, run=run)
         self._remember(entry)
         return entry
+
+    async def _forget(self, run: Run | None) -> None:
+        """Let the engine drop an ended run, and what a killed pass left of its checks. Twice does no harm."""
+        if run is not None and run.handle is not None:
+            handle = Handle.from_json(run.handle)
+            await self._forget_checks(handle, run)
+            await self.engine.forget(handle)
+
+    async def _forget_checks(self, handle: Handle, run: Run | None) -> None:
+        for number in range(len(run.checks) if run is not None else 0):
+            await self.engine.forget(check_handle(handle, number))
 
     def _grace(self, entry: Entry) -> float:
         want = self.want.get(entry.name)
@@ -296,8 +308,12 @@ class Effects:
 
     async def _with_state(self, entry: Entry) -> Entry:
         """Write the state record and give the entry that knows its identity."""
-        whole = LazyJson(entry.desired)
-        workload, config = str(whole.get("workload", "")), dict(whole.get("recipe", {}).get("config", {}))
+        want = self.want.get(entry.name)
+        if want is not None and want.digest == entry.digest:
+            workload, config = want.workload, dict(want.recipe.config)
+        else:
+            whole = LazyJson(entry.desired)
+            workload, config = str(whole.get("workload", "")), dict(whole.get("recipe", {}).get("config", {}))
         identity = await asyncio.to_thread(write_state, self.home, entry, workload=workload, config=config)
         return replace(entry, identity=identity)
 
@@ -322,11 +338,15 @@ class Effects:
         record: dict[str, Any] = {"type": "result", "at": self.now(), "name": name}
         if entry is not None:
             record["entry"] = entry.to_json()
-            self._current[name] = entry
         if removes:
             record["removes"] = removes
+        self._journal_result(record, entry)
+
+    def _journal_result(self, record: dict[str, Any], entry: Entry | None) -> None:
         self.journal.append(record)
         self.inventory.apply(record)
+        if entry is not None:
+            self._current[entry.name] = entry
 
 
 def _checks(want: Desired | None) -> list[Mapping[str, Any]]:
