@@ -52,7 +52,7 @@ def find_one(app: App, wanted: str) -> Found:
         DeploymentNotFoundError: there is none; names the nearest.
         PlatformError: haymaker's own records cannot be read.
     """
-    return _find_quickly(app, wanted) or _find_thoroughly(app, wanted)
+    return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
 def find_all(app: App) -> list[Found]:
@@ -62,7 +62,7 @@ def find_all(app: App) -> list[Found]:
     inventory = load_inventory(app.home)
     world = observe(inventory, app.engine, app.home)
     found = [_found(world.entries[name], seen) for name, seen in world.seen.items()]
-    found += _find_unmanaged(app.home, inventory)
+    found += find_unmanaged(app.home, inventory)
     return sorted(found, key=lambda one: one.name)
 
 
@@ -171,7 +171,8 @@ def _last_lines(home: Path) -> list[bytes]:
 # ---- the thorough way -------------------------------------------------------------------------------------
 
 
-def _find_thoroughly(app: App, wanted: str) -> Found:
+def find_thoroughly(app: App, wanted: str) -> Found:
+    """Give the deployment of this name or id from the whole inventory; raises as `find_one` does."""
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
@@ -181,7 +182,7 @@ def _find_thoroughly(app: App, wanted: str) -> Found:
         world = observe(inventory, app.engine, app.home, names=[name])
         if name in world.seen:
             return _found(world.entries[name], world.seen[name])
-    for found in _find_unmanaged(app.home, inventory):
+    for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
             return found
     if inventory.doubts:
@@ -194,7 +195,8 @@ def _find_thoroughly(app: App, wanted: str) -> Found:
     raise not_found(app.home, wanted, inventory.entries)
 
 
-def _find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
+def find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
+    """Give the state records that no inventory knows."""
     known = {entry.id for entry in inventory.entries.values()}
     known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
     for deployment_id in sorted(_ids(home)):

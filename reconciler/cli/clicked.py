@@ -158,9 +158,10 @@ def _option(option: Option) -> click.Option:
 
 
 def _complete_names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from reconciler.app import App
     from reconciler.lookup import known_names
 
-    return [name for name in known_names() if name.startswith(incomplete)]
+    return [name for name in known_names(App().home) if name.startswith(incomplete)]
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

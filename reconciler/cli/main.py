@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 64, 130  # as in exitcodes.ExitCode; the enum costs what a short command has
+COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def run(words: Sequence[str]) -> int:
 
 def _run(words: list[str]) -> int:
     command = _command(words)
-    if command is not None:
+    if command is not None and COMPLETION not in os.environ:
         values = read_plainly(command, words[1:], os.environ)
         if values is not None:
             return int(command.run(**values) or OK)

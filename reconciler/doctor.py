@@ -1,0 +1,252 @@
+"""
+What can be wrong with the host and with haymaker's own records, each with what to do. Looks only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from agent_haymaker.errors import HaymakerError
+from agent_haymaker.lean import dataclass
+from agent_haymaker.records import DRAFT_SUFFIX
+from reconciler.inventory import load_inventory
+from reconciler.lookup import find_unmanaged
+from reconciler.observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.app import App
+    from reconciler.inventory import Inventory
+
+LITTLE_BYTES = 500 * 1024 * 1024
+TOO_LITTLE_BYTES = 20 * 1024 * 1024
+FEW_FILES = 1024
+DRAFT_SECONDS = 600
+GIT_SECONDS = 5
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One check: `level` is ok, warn or fail."""
+
+    check: str
+    level: str
+    what: str
+    fix: str = ""
+
+
+def examine(app: App) -> list[Checked]:
+    """Give what every check found, in a fixed order."""
+    found: list[Checked] = []
+    for check in (_home, _disk, _files, _python, _git, _platform, _lock, _drafts):
+        found += _guarded(check, app)
+    try:
+        inventory = load_inventory(app.home)
+    except HaymakerError as error:
+        return [*found, Checked("inventory", "fail", error.what, error.fix or "")]
+    for look in (_inventory, _states, _unowned, _orphans, _shim):
+        found += _guarded(lambda app, look=look: look(app, inventory), app)  # type: ignore[misc]  # bound now
+    return found
+
+
+def _guarded(check: Callable[[App], Iterator[Checked]], app: App) -> list[Checked]:
+    try:
+        return list(check(app))
+    except (OSError, HaymakerError) as error:
+        name = getattr(check, "__name__", "check").strip("_").strip("<>")
+        return [Checked(name, "fail", str(error), "mend this first, then run `haymaker doctor` again")]
+
+
+# ---- the host ---------------------------------------------------------------------------------------------
+
+
+def _home(app: App) -> Iterator[Checked]:
+    try:
+        found = app.home.stat()
+    except FileNotFoundError:
+        yield Checked("home", "ok", f"{app.home} does not exist yet; the first apply makes it")
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if not stat.S_ISDIR(found.st_mode):
+        yield Checked("home", "fail", f"{app.home} is no folder", "move it away, or set HAYMAKER_HOME elsewhere")
+    elif not os.access(app.home, os.W_OK | os.X_OK):
+        yield Checked("home", "fail", f"{app.home} cannot be written", f"chmod u+rwx {app.home}, or chown it")
+    elif found.st_uid != os.geteuid():
+        yield Checked("home", "warn", f"{app.home} belongs to another user (uid {found.st_uid})",
+                      "run haymaker as that user, or set HAYMAKER_HOME")  # fmt: skip
+    elif mode & 0o077:
+        yield Checked("home", "warn", f"{app.home} is open to others (mode {mode:04o})", f"chmod 700 {app.home}")
+    else:
+        yield Checked("home", "ok", f"{app.home} (mode {mode:04o})")
+
+
+def _disk(app: App) -> Iterator[Checked]:
+    folder = app.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    shown = f"{free / 1024**3:.1f} GiB free on the disk of {folder}"
+    space = os.statvfs(folder)
+    if free < TOO_LITTLE_BYTES or (space.f_files and not space.f_favail):
+        yield Checked("disk", "fail", shown, "free some space: records cannot be written without it")
+    elif free < LITTLE_BYTES:
+        yield Checked("disk", "warn", shown, "free some space, or lower the retention of artifacts")
+    else:
+        yield Checked("disk", "ok", shown)
+
+
+def _files(app: App) -> Iterator[Checked]:
+    del app
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < FEW_FILES:
+        yield Checked("open files", "warn", f"this user may have {soft} files open", f"ulimit -n {FEW_FILES}")
+    else:
+        yield Checked("open files", "ok", f"this user may have {soft} files open")
+
+
+def _python(app: App) -> Iterator[Checked]:
+    del app
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        yield Checked("python", "fail", f"{version} is too old", "install Python 3.11 or newer")
+    else:
+        yield Checked("python", "ok", version)
+
+
+def _git(app: App) -> Iterator[Checked]:
+    del app
+    try:
+        said = subprocess.run(
+            ["git", "--version"], capture_output=True, text=True, timeout=GIT_SECONDS, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        yield Checked("git", "warn", "git does not run here", "install git: plans against a revision need it")
+    else:
+        yield Checked("git", "ok", said)
+
+
+def _platform(app: App) -> Iterator[Checked]:
+    limits = ", ".join(sorted(app.engine.capabilities().limits)) or "none"
+    yield Checked("limits", "ok", f"run.limits that this host enforces: {limits}")
+    if sys.platform != "linux":
+        yield Checked("processes", "ok", f"{sys.platform}: processes are looked at through psutil")
+        return
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        yield Checked("processes", "ok", "pidfds: a signal cannot hit a recycled pid")
+    except OSError:
+        yield Checked("processes", "warn", "this kernel has no pidfds; identity is checked right before each signal",
+                      "use Linux 5.3 or newer")  # fmt: skip
+
+
+# ---- haymaker's own records -------------------------------------------------------------------------------
+
+
+def _lock(app: App) -> Iterator[Checked]:
+    import fcntl
+    import json
+
+    path = app.home / "locks" / "pass.lock"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                holder = json.loads(os.pread(fd, 4096, 0))
+                who = f"`{holder['command']}` (pid {int(holder['pid'])}) since {holder['since']}"
+            except (ValueError, TypeError, KeyError):
+                who = "somebody"
+            yield Checked("lock", "ok", f"a pass is under way: {who}")
+    finally:
+        os.close(fd)
+
+
+def _drafts(app: App) -> Iterator[Checked]:
+    limit = app.now() - DRAFT_SECONDS
+    stale = 0
+    for folder in (app.home, *(app.home / name for name in ("state", "fleets", "history", "cache"))):
+        try:
+            with os.scandir(folder) as items:
+                stale += sum(
+                    1
+                    for item in items
+                    if item.name.startswith(".") and item.name.endswith(DRAFT_SUFFIX) and item.stat().st_mtime < limit
+                )
+        except FileNotFoundError:
+            continue
+    if stale:
+        yield Checked("drafts", "warn", f"{stale} drafts of writers that were killed", "they do no harm; remove them")
+
+
+def _inventory(_app: App, inventory: Inventory) -> Iterator[Checked]:
+    for fleet, doubt in sorted(inventory.doubts.items()):
+        fix = "restore it from a backup; until then nothing of this fleet is touched"
+        yield Checked("inventory", "fail", f"fleet {fleet}: {doubt}", fix)
+    if inventory.damaged:
+        fix = "look at the end of the newest file in journal/; what runs is found out without it"
+        yield Checked("journal", "warn", f"{inventory.damaged} lines cannot be read", fix)
+    for name, intent in sorted(inventory.intents.items()):
+        fix = "a pass is under way, or one was killed: the next apply finds out"
+        yield Checked("journal", "warn", f"{intent.verb} {name} was begun and not reported", fix)
+    if not inventory.doubts:
+        yield Checked("inventory", "ok", f"deployments: {len(inventory.entries)}, fleets: {len(inventory.fleets)}")
+
+
+def _states(app: App, inventory: Inventory) -> Iterator[Checked]:
+    world = observe(inventory, app.engine, app.home)
+    for name, seen in sorted(world.seen.items()):
+        if seen.doubt:
+            yield Checked("records", "fail", f"{name}: {seen.doubt}",
+                          "repair the file or move it away; until then nothing is done about it")  # fmt: skip
+    if not any(seen.doubt for seen in world.seen.values()):
+        yield Checked("records", "ok", f"{len(world.seen)} can be looked at")
+
+
+def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
+    for found in find_unmanaged(app.home, inventory):
+        said = f": {found.doubt}" if found.doubt else ""
+        yield Checked("unmanaged", "warn", f"{found.unmanaged} is in no fleet's inventory{said}",
+                      "haymaker leaves it alone; move it away if nothing of it is needed")  # fmt: skip
+
+
+def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
+    known = {entry.run.key for entry in inventory.entries.values() if entry.run is not None}
+    known |= {intent.key for intent in inventory.intents.values() if intent.key}
+    live = 0
+    for seen in app.engine.list():
+        key = seen.handle.key
+        if not seen.state.is_live:
+            continue
+        live += 1
+        if key not in known and key.rpartition(".check-")[0] not in known:
+            pid = seen.handle.token.get("pid")
+            yield Checked("runs", "fail", f"run {key} (pid {pid}) is {seen.state} and no inventory knows it",
+                          f"if nobody needs it, end it: kill {pid}" if pid else seen.detail)  # fmt: skip
+    yield Checked("runs", "ok", f"alive: {live}")
+
+
+def _shim(app: App, inventory: Inventory) -> Iterator[Checked]:
+    from agent_haymaker.engines.shim_socket import is_shim_there
+
+    del inventory
+    live = sum(1 for seen in app.engine.list() if seen.state.is_live)
+    if is_shim_there(f"{app.home}/engines/local"):
+        yield Checked("shim", "ok", "it is there, and records how runs end")
+    elif live:
+        yield Checked("shim", "warn", f"it was killed while {live} runs are alive: how they end will not be known",
+                      "they are adopted; the next start of an agent brings a new one")  # fmt: skip
+    else:
+        yield Checked("shim", "ok", "nothing runs, so none is needed")
