@@ -137,8 +137,7 @@ class AutoMode:
             except OSError as error:
                 record |= {"status": "failed", "outcome": f"could not be started: {error.strerror}"}
             else:
-                has_passed = ended.code == 0 and not ended.timed_out
-                status = "stopped" if children.is_stopping() else "passed" if has_passed else "failed"
+                status = "stopped" if children.is_stopping() else "passed" if ended.is_success else "failed"
                 record |= {"status": status, "outcome": str(ended), "exit_code": ended.code}
                 record |= {"seconds": round(ended.seconds, 3)}
         self._checks.append(record)

@@ -32,18 +32,22 @@ _STOP_IS_ON_ITS_WAY_SECONDS = 0.25
 
 
 class Ended:
-    """How a child ended. `code` is its exit code, or minus the signal that ended it."""
+    """How a child ended. `code` is its exit code, or minus the signal that ended it; `limit` the timeout it ran into."""
 
-    __slots__ = ("code", "seconds", "timed_out")
+    __slots__ = ("code", "limit", "seconds")
 
-    def __init__(self, code: int, seconds: float, *, timed_out: bool) -> None:
+    def __init__(self, code: int, seconds: float, limit: float | None) -> None:
         self.code = code
         self.seconds = seconds
-        self.timed_out = timed_out
+        self.limit = limit
+
+    @property
+    def is_success(self) -> bool:
+        return self.code == 0 and self.limit is None
 
     def __str__(self) -> str:
-        if self.timed_out:
-            return f"timed out after {self.seconds:.1f} s"
+        if self.limit is not None:
+            return f"timed out after {self.limit:g} s"
         if self.code >= 0:
             return f"exit code {self.code}"
         with contextlib.suppress(ValueError):
@@ -128,7 +132,7 @@ class Children:
         code = self._ended.pop(pid, -signal.SIGKILL)
         if not timed_out and code in _AS_IF_STOPPED and not self.stopped_by:
             self._sleep_until_stopped(_STOP_IS_ON_ITS_WAY_SECONDS)
-        return Ended(code, time.monotonic() - began, timed_out=timed_out)
+        return Ended(code, time.monotonic() - began, timeout if timed_out else None)
 
     def is_stopping(self) -> bool:
         return self.stopped_by != 0

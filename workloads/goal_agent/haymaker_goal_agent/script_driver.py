@@ -86,7 +86,7 @@ class ScriptDriver:
         except OSError as error:
             self._journal.event("step", state="failed", error=str(error.strerror), **facts)
             return f"{label} ({place}) could not be started: {error.strerror}"
-        has_worked = ended.code == 0 and not ended.timed_out and not self._children.is_stopping()
+        has_worked = ended.is_success and not self._children.is_stopping()
         state = "done" if has_worked else "stopped" if self._children.is_stopping() else "failed"
         self._journal.event("step", state=state, exit_code=ended.code, seconds=round(ended.seconds, 3), **facts)
         if self._children.is_stopping():
