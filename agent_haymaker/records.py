@@ -125,12 +125,15 @@ def _is_haymakers_own(path: Path) -> bool:
 # ---- writing ----------------------------------------------------------------------------------------------
 
 
-def write_record(path: Path, record: Mapping[str, Any] | str | bytes, *, durable: bool = True) -> None:
+def write_record(
+    path: Path, record: Mapping[str, Any] | str | bytes, *, durable: bool = True, folder_too: bool = True
+) -> None:
     """
     Put `record` at `path`, so that whoever reads sees the old content or the new one, never a part.
 
     A mapping is written as one line of JSON, text as UTF-8. The folder must exist. With `durable` the content
-    and its name are on the disk when this returns; without, a power cut may give the old record back.
+    and its name are on the disk when this returns; without, a power cut may give the old record back. Who writes
+    many records into one folder says `folder_too=False` and calls `sync_dir` once at the end.
 
     Raises:
         PlatformError: the host refused; `path` is as it was, and the draft is gone.
@@ -150,7 +153,7 @@ def write_record(path: Path, record: Mapping[str, Any] | str | bytes, *, durable
             os.close(fd)
         os.replace(draft, path)  # the same call, without building a Path
         made = False
-        if durable:
+        if durable and folder_too:
             sync_dir(path.parent)
     except OSError as error:
         raise platform_error(error, "write the record", path) from error

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path  # noqa: TC003 - the dataclass is built at run time
 from typing import TYPE_CHECKING
 
-from agent_haymaker.records import ensure_home, home, write_record
+from agent_haymaker.lean import dataclass, field
+from agent_haymaker.records import ensure_home, home, platform_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,18 +54,19 @@ class App:
         """
         ensure_home(self.home)
         for name in ("state", "agents", "fleets", "journal", "history", "runs", "locks"):
-            (self.home / name).mkdir(mode=0o700, exist_ok=True)
+            try:
+                (self.home / name).mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise platform_error(error, "make the folder", self.home / name) from error
 
     @cached_property
     def install(self) -> str:
-        """The id of this install: part of every run's key, made once."""
-        path = self.home / "install"
-        try:
-            known = path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            known = ""
-        if len(known) == 8 and known.isalnum():
-            return known
-        made = self.new_id()
-        write_record(path, f"{made}\n")
-        return made
+        """
+        The id of this install: part of every run's key, made once.
+
+        Raises:
+            DoubtError: the file that holds it is not as haymaker writes it; every agent here carries the old one.
+        """
+        from agent_haymaker.installation import install_id
+
+        return install_id(self.home)

@@ -151,6 +151,11 @@ class Inventory:
                 self.intents[record["name"]] = Intent(
                     record["name"], record["verb"], record.get("key", ""), Entry.from_json(entry) if entry else None
                 )
+            case "started":
+                intended = self.intents.pop(record["name"]).entry
+                assert intended is not None, "only what was intended can have started"
+                run = Run.from_json(record["run"])
+                self.put(replace(intended, run=run, identity=tuple(record["identity"])))
             case "result":
                 self._take(record["name"], record.get("entry"), record.get("removes"))
             case "fleet":
@@ -269,7 +274,10 @@ def _load_fleet(inventory: Inventory, path: Path, name: str) -> Position:
 
 def desired_text(record: Mapping[str, Any]) -> str:
     """Give the canonical text of a desired state, as `Entry.desired` keeps it."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(record)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def with_run(entry: Entry, **changes: Any) -> Entry:

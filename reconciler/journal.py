@@ -25,6 +25,8 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 KEPT_SEGMENTS = 4
 SUFFIX = ".jsonl"
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -151,7 +153,7 @@ class Journal:
             PlatformError: it could not be written whole; nothing of it stays.
         """
         self._open()
-        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        line = _encode(record).encode() + b"\n"
         try:
             written = os.write(self._fd, line)
             if written < len(line):

@@ -49,7 +49,9 @@ def status_of(entry: Entry) -> tuple[str, str]:
 
 def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, Any]) -> tuple[int, ...]:
     """
-    Write the record of an entry, durably, and give its identity (inode, size, mtime in ns).
+    Write the record of an entry, and give its identity (inode, size, mtime in ns).
+
+    The folder's own sync is the caller's, once for all.
 
     Raises:
         PlatformError: the disk refuses.
@@ -59,8 +61,9 @@ def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, An
     run = entry.run
     status, phase = status_of(entry)
     record: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        record = read_record(path)
+    if entry.identity:  # a record that was never written is not there to be read
+        with contextlib.suppress(FileNotFoundError):
+            record = read_record(path)
     ended = iso(run.ended_at) if run else None
     metadata = {**record.get("metadata", {}), "haymaker": _stamp(entry)}
     if run is not None and run.handle is not None:
@@ -79,8 +82,7 @@ def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, An
         "metadata": metadata,
         "error": _error(run) if status == "failed" else None,
     }
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_record(path, record)
+    write_record(path, record, folder_too=False)
     found = path.stat()
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 

@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import PlatformError
+from agent_haymaker.records import sweep_drafts, sync_dir
 from reconciler.effects import Effects
 from reconciler.execute import execute
 from reconciler.journal import Journal
@@ -15,6 +16,7 @@ from reconciler.revision import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from reconciler.app import App
     from reconciler.converge import Pass
@@ -46,6 +48,9 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         commit=str(revision.get("commit", "")),
     )
 
+    for folder in ("state", "fleets"):
+        sweep_drafts(app.home / folder)  # a killed writer's; ours are gone when their write ends
+
     def note(outcome: Outcome) -> None:
         action = outcome.action
         event = {"type": "event", "at": app.now(), "name": action.name, "fleet": fleet, "reason": action.verb}
@@ -75,7 +80,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
             done.inventory.apply(record)
         outcomes = asyncio.run(act())
         try:
-            _checkpoint(done, journal)
+            _checkpoint(app.home, done, journal)
         except PlatformError as error:  # the journal holds all of it; the next pass tries again
             done.faults.append(str(error))
     finally:
@@ -83,7 +88,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     return outcomes
 
 
-def _checkpoint(done: Pass, journal: Journal) -> None:
+def _checkpoint(home: Path, done: Pass, journal: Journal) -> None:
+    sync_dir(home / "state")
     journal.commit()
     done.inventory.checkpoint(journal.position)
     if journal.is_long and not done.inventory.intents:
