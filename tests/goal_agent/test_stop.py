@@ -63,12 +63,14 @@ def test_a_step_may_end_in_order(agent):
 
 
 def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, is_gone):
-    goal = HEAD + "```sh\ntrap '' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05; done\n```\n"
+    goal = HEAD + "```sh\ntrap 'touch asked' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05; done\n```\n"
     process = start_family(agent, goal)
     process.terminate()
-    eventually(lambda: not is_gone(pids_of(agent)[0]))
+    eventually((agent.folder / "asked").exists)
     process.terminate()
-    assert agent.finish(process).code == 143
+    done = agent.finish(process)
+    assert (done.code, done.result["verdict"]) == (143, "stopped")
+    assert done.result["seconds"] < 4, "the grace of five seconds was not waited out"
     assert is_gone(pids_of(agent)[0])
 
 

@@ -32,7 +32,7 @@ _STOP_IS_ON_ITS_WAY_SECONDS = 0.25
 
 
 class Ended:
-    """How a child ended. `code` is its exit code, or minus the signal that ended it; `limit` the timeout it ran into."""
+    """How a child ended. `code` is its exit code, or minus its signal; `limit` is the timeout that it ran into."""
 
     __slots__ = ("code", "limit", "seconds")
 
