@@ -21,7 +21,8 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     """Name the one situation this pair is in. At least one of the two is given."""
     # A record we cannot read may hide a live process: acting on a guess could run it twice.
     if seen is not None and (seen.doubt or seen.phase is RunPhase.UNREACHABLE):
-        return Finding(Verdict.UNKNOWN, seen.doubt or "its engine cannot say whether it runs")
+        doubt = seen.doubt or "its engine cannot say whether it runs"
+        return Finding(Verdict.UNKNOWN, f"{doubt}; nothing is done on its account")
     if seen is not None and seen.fleet != fleet:
         return Finding(Verdict.CONFLICTED, f"fleet {seen.fleet} deployed it; fleet {fleet} may not touch it")
     if want is None:
@@ -81,7 +82,8 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
     if seen.phase is RunPhase.LOST and not want.service and want.side_effects == "external":
         return Finding(
             Verdict.IN_DOUBT,
-            "nobody saw how its run ended, and run.sideEffects is external: it may have had effects",
+            "nobody saw how its run ended, and run.sideEffects is external; to run it again, set the annotation "
+            f"{RESTARTED_AT}",
         )
     if not needs_another_run(want, seen):
         if seen.settings != want.settings or seen.suspended:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.errors import DoubtError
+from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import FileLock
 from reconciler.inventory import Inventory, load_inventory
@@ -129,9 +129,22 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
         now=app.now(),
         removals=_removals(request, loaded, inventory),
         broken=broken,
-        only=_selected(request, want, seen),
+        only=_selected(request, want, seen, broken),
     )
+    plan = _with_limit_notes(plan, want, engine)
     return Pass(request, engine, loaded, inventory, world, want, seen, plan)
+
+
+def _with_limit_notes(plan: Plan, want: dict[str, Desired], engine: Engine) -> Plan:
+    """Say which limits of what is about to start this host cannot enforce."""
+    able = engine.capabilities().limits
+    notes = []
+    for action in plan.actions:
+        if action.starts:
+            limits = want[action.name].spec.get("run", {}).get("limits") or {}
+            missing = sorted(k for k, v in limits.items() if v is not None and k not in able)
+            notes += [f"{action.name}: this host cannot enforce run.limits.{limit}" for limit in missing]
+    return replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 
 def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, Desired], dict[str, str]]:
@@ -149,20 +162,37 @@ def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, 
     return want, broken
 
 
-def _selected(request: Request, want: dict[str, Desired], seen: dict[str, Observed]) -> frozenset[str] | None:
+def _selected(
+    request: Request, want: dict[str, Desired], seen: dict[str, Observed], broken: dict[str, str]
+) -> frozenset[str] | None:
     """Give the names that `--only` and `-l` choose, or None for all."""
     if not request.only and not request.selector:
         return None
     from reconciler.select import matches
 
-    chosen = set(request.only) | {n for n, o in seen.items() if o.deployment_id in request.only}
-    names = {*want, *seen}
+    names = {*want, *seen, *broken}
     if request.only:
-        names &= chosen
+        names = {_find(wanted, names, seen) for wanted in request.only}
     if request.selector:
-        labels = {n: (want[n].labels if n in want else seen[n].labels) for n in names}
+        labels = {n: (want[n].labels if n in want else seen[n].labels if n in seen else {}) for n in names}
         names = {n for n in names if matches(request.selector, labels[n])}
     return frozenset(names)
+
+
+def _find(wanted: str, names: set[str], seen: dict[str, Observed]) -> str:
+    """Give the name that `--only` means, by name or deployment id."""
+    if wanted in names:
+        return wanted
+    by_id = next((n for n, o in seen.items() if o.deployment_id == wanted), None)
+    if by_id is not None:
+        return by_id
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, names, n=1)
+    raise DeploymentNotFoundError(
+        f"no manifest and no deployment has the name {wanted}",
+        fix=f"did you mean {near[0]}?" if near else "see `haymaker list` for the names",
+    )
 
 
 def _removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removals:

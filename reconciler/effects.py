@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from reconciler.model import Action, Desired
     from reconciler.observe import World
 
+TRANSCRIPT = "transcript.jsonl"
 HOST_SECONDS = 120.0  # the longest that the host itself may take over one effect
 
 
@@ -276,8 +277,10 @@ class Effects:
 
     async def _keep_artifacts(self, entry: Entry, handle: Handle) -> None:
         artifacts = AppliedSpec(entry.desired).get("artifacts") or {}
-        if artifacts.get("paths"):
-            await self.engine.keep(handle, [str(p) for p in artifacts["paths"]])
+        patterns = [str(p) for p in artifacts.get("paths") or ()]
+        if artifacts.get("transcript", True):
+            patterns.append(TRANSCRIPT)
+        await self.engine.keep(handle, patterns)
         kept = artifacts.get("retention") or {}
         await self.engine.trim(
             entry.id,

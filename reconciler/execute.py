@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Action, Plan
 
-CONCURRENCY = 64
+CONCURRENCY = 128  # actions at once; most of them wait, for a disk or for a process to end
 
 
 async def execute(
