@@ -6,22 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from reconciler.manifest.models import (
-    Artifacts,
-    Budget,
-    Duration,
-    EnvVar,
-    Goal,
-    Metadata,
-    Model,
-    Name,
-    Run,
-    Success,
-    Text,
-    Update,
-    WorkloadName,
-    Wrong,
-)
+from reconciler.manifest.fields import Duration, Model, Name, Text, WorkloadName, Wrong
+from reconciler.manifest.models import Artifacts, Budget, EnvVar, Goal, Metadata, Run, Success, Update
 
 
 class Package(Model):

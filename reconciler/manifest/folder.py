@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest.cache import Entry, Folder, Kept
 from reconciler.manifest.crosscheck import check_together
+from reconciler.manifest.defaults import FleetView
 from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.problems import Flaws
-from reconciler.manifest.resolve import FleetView, References, resolve, usable
-from reconciler.manifest.trees import Unreadable, blob_name
-from reconciler.manifest.validate import Declared, declare, name_of, nearest
+from reconciler.manifest.reading import FileReader, Reading
+from reconciler.manifest.references import References
+from reconciler.manifest.resolve import resolve, usable
+from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.validate import Declared, declare, nearest
 from reconciler.manifest.workloads import WorkloadDeclaration, installed_workloads, make_declaration
 from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
 from reconciler.model import FleetPolicy
@@ -26,48 +28,22 @@ from reconciler.model import FleetPolicy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.manifest.trees import Listing, Stamp, Tree
+    from reconciler.manifest.trees import Listing, Tree
     from reconciler.model import Desired
 
-_KIND = re.compile(r"^kind:[ \t]*['\"]?(\w+)", re.MULTILINE)
-_NAME = re.compile(
-    r"^metadata:(?:[ \t]*\{[^}\n]*?\bname:[ \t]*|(?:[ \t]*(?:#.*)?\n[ \t]+.*)*?\n[ \t]+name:[ \t]*)"
-    r"['\"]?([a-z0-9][-a-z0-9]{0,62})",
-    re.MULTILINE,
-)
 
-
-@dataclass(slots=True)
-class _Reading:
-    """One file of this pass: its documents when it was parsed, its entry when the cache vouches for it."""
-
-    file: str
-    stamp: Stamp | None
-    blob: str = ""
-    declared: list[Declared] = field(default_factory=list)
-    entry: Entry | None = None
-
-
-class FolderReader:
+class FolderReader(FileReader):
     """One pass over a tree whose files are not all known from before."""
 
     def __init__(self, tree: Tree, listing: Listing, kept: Folder, home: Path | None, *, strict: bool) -> None:
-        self.tree = tree
+        super().__init__(tree, kept, Flaws(list(listing.flaws)))
         self.listing = listing
-        self.kept = kept
         self.home = home
         self.strict = strict
-        self.flaws = Flaws(list(listing.flaws))
         self.references = References(tree)
-        self.readings: list[_Reading] = []
-        self.fleet = FleetPolicy()
+        self.readings: list[Reading] = []
         self.view = FleetView()
-        self.fleet_at = ""
         self.workloads: dict[str, WorkloadDeclaration] = {}
-        self.broken_workloads: dict[str, str] = {}
-        self.broken: set[str] = set()
-        self.unknown_fleet = False
-        self.shared: set[str] = set()  # files that declare a Fleet or a workload, right or wrong
         self.places: dict[str, list[tuple[str, int]]] = {}  # deployment -> where it is declared
         self._installed: dict[str, WorkloadDeclaration] | None = None
         self._keys: dict[str, str] = {}
@@ -78,9 +54,9 @@ class FolderReader:
             entry = self.kept.entry_for(file, stamp)
             if entry is not None and not (self.strict and entry.flaws):
                 self.flaws.found.extend(entry.flaws)
-                self.readings.append(_Reading(file, stamp, entry.blob, entry=entry))
+                self.readings.append(Reading(file, stamp, entry.blob, entry=entry))
             else:
-                self.readings.append(self._parse(file))
+                self.readings.append(self.parse(file))
         if self.strict:
             self._harden()
         self._find_fleet()
@@ -88,81 +64,6 @@ class FolderReader:
         desired, self.places = self._find_deployments()
         self._look_together(desired, self.places)
         return self._result(desired)
-
-    def _parse(self, file: str) -> _Reading:
-        path = os.path.join(self.tree.root, file)
-        try:
-            self.tree.real(path)
-            content, stamp = self.tree.read(path, MAX_BYTES)
-        except Unreadable as error:
-            self.flaws.add(error.what, fix=error.fix, file=file, unreadable=True)
-            self._keep_last_good(file)
-            return _Reading(file, None)
-        reading = _Reading(file, stamp, blob_name(content))
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            column = error.start - content.rfind(b"\n", 0, error.start)
-            self.flaws.add(
-                "the file is not UTF-8", fix="save it as UTF-8", file=file, line=line, column=column, unreadable=True
-            )  # fmt: skip
-            self._keep_last_good(file)
-            return reading
-        if not text.strip():
-            self.flaws.add(
-                "the file is empty; nothing is deleted while it is",
-                fix="write it, delete it, or list it in .haymakerignore", file=file, severity="warning",
-                unreadable=True,
-            )  # fmt: skip
-            self._keep_last_good(file)
-            return reading
-        documents, faults = read_documents(text)
-        for fault in faults:
-            kind, name = _KIND.search(fault.chunk), _NAME.search(fault.chunk)
-            guess = name[1] if name and (kind is None or kind[1] == "Deployment") else None
-            if kind is None or kind[1] == "Fleet":
-                self.unknown_fleet |= kind is not None
-            if guess:
-                self.broken.add(guess)
-            self.flaws.add(
-                fault.what, fix=fault.fix, file=file, line=fault.line, column=fault.column, name=guess, unreadable=True
-            )  # fmt: skip
-        for document in documents:
-            before = len(self.flaws.found)
-            declared = declare(document, file, self.flaws)
-            if declared is not None:
-                reading.declared.append(declared)
-                if declared.kind != "Deployment":
-                    self.shared.add(file)
-            else:
-                self._note_broken(document.value, file, before)
-        return reading
-
-    def _note_broken(self, value: Any, file: str, before: int) -> None:
-        """Remember whose manifest is wrong, so that what last was right stays in force for it."""
-        value = value if isinstance(value, dict) else {}
-        name = name_of(value)
-        if value.get("kind", "Workload") in ("Fleet", "Workload"):
-            self.shared.add(file)
-        flaw = self.flaws.found[before] if len(self.flaws.found) > before else None
-        where = f"{file}:{flaw.line}" if flaw else file
-        if value.get("kind") == "Fleet":
-            self.unknown_fleet = True
-            self.fleet = FleetPolicy(name=name) if name else self.fleet
-        elif value.get("kind") == "Workload" and name:
-            self.broken_workloads[name] = where
-        elif "kind" not in value and isinstance(value.get("name"), str):
-            self.broken_workloads[value["name"]] = where
-        elif name:
-            self.broken.add(name)
-
-    def _keep_last_good(self, file: str) -> None:
-        """Take the names that a file declared when it was last read: what it says now is not known."""
-        entry = self.kept.last_entry(file)
-        if entry is not None:
-            self.broken.update(entry.deployments)
-            self.unknown_fleet |= entry.fleet is not None
 
     def _harden(self) -> None:
 
@@ -322,11 +223,11 @@ class FolderReader:
             self.references.digests[path] = known
         return True
 
-    def _reparse(self, file: str) -> _Reading:
+    def _reparse(self, file: str) -> Reading:
         self.flaws.found = [flaw for flaw in self.flaws.found if flaw.file != file or flaw.unreadable]
-        return self._parse(file)
+        return self.parse(file)
 
-    def _keep(self, reading: _Reading, entry: Entry) -> None:
+    def _keep(self, reading: Reading, entry: Entry) -> None:
         """Let the cache know a file, if nothing is wrong with it and every document of it was understood."""
         flaws = [flaw for flaw in self.flaws.found if flaw.file == reading.file]
         if reading.stamp is not None and all(f.severity == "warning" and not f.unreadable for f in flaws):

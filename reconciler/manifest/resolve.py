@@ -10,83 +10,26 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
-from reconciler.manifest.cache import Reference
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
+from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
-from reconciler.manifest.trees import Unreadable, blob_name, is_inside
+from reconciler.manifest.trees import Unreadable
 from reconciler.manifest.validate import check_overlay, nearest, show
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.manifest.trees import Tree
+    from reconciler.manifest.defaults import FleetView
+    from reconciler.manifest.references import References
     from reconciler.manifest.validate import Declared, Path
     from reconciler.manifest.workloads import WorkloadDeclaration
 
-_MAX_REFERENCED = 64 << 20
 GOAL_FILE = "prompt.md"
-
-
-@dataclass(slots=True)
-class References:
-    """The files that manifests name: each read once, with the stamp that vouches for it."""
-
-    tree: Tree
-    digests: dict[str, Reference] = field(default_factory=dict)  # by absolute path
-
-    def digest(self, folder: str, path: str, *, trusted: str = "") -> tuple[str, str]:
-        """
-        Return (absolute path, sha256) of a file named in a manifest of `folder`.
-
-        Raises:
-            Unreadable: it is missing, a folder, or outside both the repository and `trusted`.
-        """
-        absolute = self._place(folder, path, trusted)
-        if absolute not in self.digests:
-            self._read(absolute)
-        return absolute, self.digests[absolute].sha256
-
-    def content(self, folder: str, path: str) -> tuple[str, bytes]:
-        absolute = self._place(folder, path, "")
-        return absolute, self._read(absolute)
-
-    def _read(self, absolute: str) -> bytes:
-        content, stamp = self.tree.read(absolute, _MAX_REFERENCED)
-        self.digests[absolute] = Reference(stamp, hashlib.sha256(content).hexdigest(), blob_name(content))
-        return content
-
-    def check_place(self, folder: str, path: str) -> None:
-        """Refuse a path that leaves the repository; the file need not be there yet."""
-        self._place(folder, path, "")
-
-    def _place(self, folder: str, path: str, trusted: str) -> str:
-        if "\0" in path:
-            raise Unreadable("a path cannot hold a NUL character", "correct the path")
-        absolute = os.path.normpath(os.path.join(folder, path))
-        if not (trusted and is_inside(absolute, trusted)):
-            if not is_inside(absolute, self.tree.base):
-                raise Unreadable(f"the path leads out of {self.tree.base}", "keep the file inside the repository")
-            self.tree.real(absolute)
-        return absolute
-
-
-@dataclass(frozen=True, slots=True)
-class FleetView:
-    """What of the Fleet bears on a deployment."""
-
-    defaults: dict[str, Any] = field(default_factory=dict)  # as written
-    folder: str = ""  # where the Fleet stands, absolute
-    require_checks: bool = False
-    allowed: tuple[str, ...] | None = None
-
-    def key(self) -> str:
-        words = json.dumps([self.defaults, self.folder, self.require_checks, self.allowed], sort_keys=True)
-        return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 
 @dataclass(slots=True)
@@ -388,35 +331,6 @@ def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list
     else:
         return True
     return False
-
-
-def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay one spec over another: maps merge, anything else replaces. What is left empty replaces nothing."""
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            result[key] = merge(below, value)
-        elif value is not None:
-            result[key] = value
-    return result
-
-
-def rebase(defaults: dict[str, Any], folder: str, to: str) -> dict[str, Any]:
-    """Rewrite the paths that a Fleet's defaults name, so that they hold in a manifest of the folder `to`."""
-    if not defaults or folder == to:
-        return defaults
-
-    def moved(value: Any, key: str) -> Any:
-        if isinstance(value, dict):
-            return {name: moved(item, f"{key}.{name}") for name, item in value.items()}
-        if isinstance(value, list):
-            return [moved(item, key) for item in value]
-        is_path = key in (".env.valueFrom.file", ".success.checks.file.jsonSchema") and isinstance(value, str)
-        return os.path.relpath(os.path.join(folder, value), to) if is_path else value
-
-    result: dict[str, Any] = moved(defaults, "")
-    return result
 
 
 def _trusted(workload: WorkloadDeclaration, folder: str) -> str:

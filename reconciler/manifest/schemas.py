@@ -10,7 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import UsageError
 from reconciler.manifest.fleet_models import FlatWorkload, Fleet, Workload
@@ -18,7 +18,10 @@ from reconciler.manifest.models import Deployment
 from reconciler.manifest.units import format_duration, format_size
 from reconciler.manifest.validate import nearest
 
-MODELS = {"deployment": Deployment, "fleet": Fleet, "workload": Workload}
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+MODELS: dict[str, type[BaseModel]] = {"deployment": Deployment, "fleet": Fleet, "workload": Workload}
 _DIALECT = {
     "type": "object",
     "description": "Settings of its deployments: key: {type, default, enum, min, max, required, description, ...}.",
@@ -155,9 +158,8 @@ def _type(node: dict[str, Any], whole: dict[str, Any]) -> str:
         return _type(whole["$defs"][node["$ref"].rpartition("/")[2]], whole)
     if node.get("type") == "array":
         return f"list of {_type(node.get('items', {}), whole)}"
-    return {"object": "map", "string": "text", "integer": "number", "boolean": "true | false"}.get(
-        node.get("type", "any"), node.get("type", "any")
-    )
+    kind = str(node.get("type", "any"))
+    return {"object": "map", "string": "text", "integer": "number", "boolean": "true | false"}.get(kind, kind)
 
 
 def _description(node: dict[str, Any], whole: dict[str, Any]) -> str:

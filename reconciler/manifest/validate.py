@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from reconciler.manifest.fields import API_VERSION, DNS_LABEL, Wrong
 from reconciler.manifest.fleet_models import FlatWorkload, Fleet, Workload
-from reconciler.manifest.models import API_VERSION, DNS_LABEL, Deployment, Wrong
+from reconciler.manifest.models import Deployment
 from reconciler.manifest.units import format_duration
 
 if TYPE_CHECKING:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.load import Loaded
-from tests.load.conftest import Fleet
+if TYPE_CHECKING:
+    from reconciler.load import Loaded
+    from tests.load.conftest import Fleet
 
 
 def settle(fleet: Fleet) -> None:
@@ -29,12 +31,18 @@ def same(loaded: Loaded, fresh: Loaded) -> None:
 
 def test_a_second_load_is_equal_and_parses_nothing(fleet: Fleet) -> None:
     for i in range(20):
-        fleet.deploy(f"a-{i}", f"workload: sleeper\nconfig: {{n: {i}}}\nrun: {{mode: service, timeout: 5m}}\nprotect: true")
+        fleet.deploy(
+            f"a-{i}", f"workload: sleeper\nconfig: {{n: {i}}}\nrun: {{mode: service, timeout: 5m}}\nprotect: true"
+        )
     fleet.write("goals/g.md", "# Goal\n")
     spec = "workload: analyst\ngoal: {file: ../goals/g.md}\nupdate: {strategy: Manual}\nrenamedFrom: [old]"
-    fleet.deploy("b", spec + "\ndependsOn: [{name: a-1, condition: Started}]\nrun: {backoff: {factor: 3}}", path="t/b.yaml")
+    fleet.deploy(
+        "b", spec + "\ndependsOn: [{name: a-1, condition: Started}]\nrun: {backoff: {factor: 3}}", path="t/b.yaml"
+    )
     fleet.deploy("c", "workload: analyst\ngoal: {inline: Do it.}\nconfig: {verbose: true}", metadata=", labels: {x: y}")
-    fleet.write("fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: true}}\n")
+    fleet.write(
+        "fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: true}}\n"
+    )
     fleet.write(".haymakerignore", "drafts/\n")
     fleet.write("drafts/x.yaml", "nonsense: [")
     settle(fleet)
@@ -89,7 +97,10 @@ def test_after_any_changes_the_cache_says_what_a_fresh_read_says(fleet: Fleet, s
 
 def test_a_change_within_one_tick_of_the_clock_and_of_equal_size_is_seen(fleet: Fleet) -> None:
     for n in range(150):
-        fleet.deploy("mailer", f"workload: sleeper\nconfig: {{n: {n:03}}}" if n > 99 else f"workload: sleeper\nconfig: {{n: {n + 100}}}")
+        fleet.deploy(
+            "mailer",
+            f"workload: sleeper\nconfig: {{n: {n:03}}}" if n > 99 else f"workload: sleeper\nconfig: {{n: {n + 100}}}",
+        )
         loaded = fleet.load(home=True)
         assert loaded.desired["mailer"].spec["config"] == {"n": n if n > 99 else n + 100}
 
@@ -148,7 +159,9 @@ def test_an_empty_file_keeps_what_it_declared_before(fleet: Fleet) -> None:
 def test_a_file_that_is_being_written_is_read_whole_or_not_at_all(fleet: Fleet) -> None:
     import threading
 
-    text = fleet.deploy("mailer", "workload: sleeper\nconfig:\n" + "".join(f"  k{i}: {i}\n" for i in range(200))).read_text()
+    text = fleet.deploy(
+        "mailer", "workload: sleeper\nconfig:\n" + "".join(f"  k{i}: {i}\n" for i in range(200))
+    ).read_text()
     stop = threading.Event()
 
     def save_over_and_over() -> None:

@@ -140,7 +140,9 @@ def test_the_order_and_the_division_of_files_do_not_matter(tmp_path: Path) -> No
 
 
 def test_a_file_alone_counts_with_the_fleet_and_the_workloads_of_its_folder(fleet: Fleet) -> None:
-    fleet.write("fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: true}}\n")
+    fleet.write(
+        "fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: true}}\n"
+    )
     fleet.deploy("a")
     file = fleet.deploy("b", "workload: analyst\ndependsOn: [{name: elsewhere}]")
     fleet.deploy("wrong", "wrokload: x")
@@ -148,7 +150,9 @@ def test_a_file_alone_counts_with_the_fleet_and_the_workloads_of_its_folder(flee
     loaded = load(file, home=fleet.home)
     assert list(loaded.desired) == ["b"]
     assert (loaded.single_file, loaded.fleet.name, loaded.problems, loaded.complete) == (True, "prod", (), True)
-    fleet.write("fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: many}}\n")
+    fleet.write(
+        "fleet.yaml", "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec: {sync: {prune: many}}\n"
+    )
     loaded = load(file, home=fleet.home)
     assert list(loaded.desired) == []
     assert loaded.broken_names == {"b"}
@@ -170,7 +174,9 @@ def test_strict_makes_errors_of_warnings(fleet: Fleet) -> None:
 
 def test_defaults_of_the_fleet_come_after_the_manifest_and_before_the_workload(fleet: Fleet) -> None:
     fleet.write("w.yaml", "name: w\nversion: '1'\ncommand: [x]\nrun: {timeout: 1h, backoffLimit: 9, mode: service}\n")
-    defaults = "{run: {timeout: 2h}, env: [{name: A, value: fleet}, {name: B, valueFrom: {file: b.txt}}], protect: true}"
+    defaults = (
+        "{run: {timeout: 2h}, env: [{name: A, value: fleet}, {name: B, valueFrom: {file: b.txt}}], protect: true}"
+    )
     head = "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec:\n  defaults: "
     fleet.write("fleet.yaml", head + defaults + "\n")
     fleet.deploy("a", "workload: w\nenv: [{name: A, value: mine}]\nrun: {backoffLimit: 1}", path="deep/a.yaml")
@@ -220,11 +226,14 @@ def test_a_folder_in_no_repository_has_no_base(fleet: Fleet) -> None:
 
 _words = st.sampled_from(
     ["apiVersion: haymaker/v1", "kind: Deployment", "kind: Fleet", "kind: Workload", "metadata:", "  name: a", "spec:",
-     "  workload: sleeper", "  workload: [", "name: w", "command: [x]", "version: '1'", "config_schema:", "---", "&a", "*a",
-     "  run: {mode: service}", "  - x", "\t", "}", "'", "  config: {a: 1}", "  dependsOn: [{name: a}]", "? ", ": ", "<<: 1",
+     "  workload: sleeper", "  workload: [", "name: w", "command: [x]", "version: '1'", "config_schema:", "---", "&a",
+     "*a",
+     "  run: {mode: service}", "  - x", "\t", "}", "'", "  config: {a: 1}", "  dependsOn: [{name: a}]", "? ", ": ",
+     "<<: 1",
      "  goal: {file: /}", "  goal: {inline: x}", "  goal: {file: \"\\0\"}", "  env: [{name: A, value: \"\\ud800\"}]",
      "  success: {checks: [{name: a, file: {path: a, jsonSchema: {type: x}}}]}", "  defaults: {run: 1}", "1: 2", "null",
-     "  renamedFrom: [a]", "  workload: {name: sleeper, version: x}", "%YAML 9.9", "!!x y", "\x07", "é", "  sync: {prune: 1}"]
+     "  renamedFrom: [a]", "  workload: {name: sleeper, version: x}", "%YAML 9.9", "!!x y", "\x07", "é",
+     "  sync: {prune: 1}"]
 )  # fmt: skip
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -235,9 +244,13 @@ _json = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(_words, max_size=14), st.binary(max_size=60))
-def test_whatever_a_file_holds_loading_names_problems_and_nothing_else(fleet: Fleet, words: list[str], tail: bytes) -> None:
+def test_whatever_a_file_holds_loading_names_problems_and_nothing_else(
+    fleet: Fleet, words: list[str], tail: bytes
+) -> None:
     fleet.deploy("good")
     fleet.write("bad.yaml", "\n".join(words).encode("utf-8", "surrogatepass") + b"\n" + tail)
     for home in (False, True):
@@ -246,11 +259,14 @@ def test_whatever_a_file_holds_loading_names_problems_and_nothing_else(fleet: Fl
         assert "good" in loaded.desired or loaded.problems
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.sampled_from(["Deployment", "Fleet", "Workload", None]),
     st.dictionaries(
-        st.sampled_from(["workload", "run", "env", "config", "goal", "success", "dependsOn", "sync", "defaults", "policy",
+        st.sampled_from(["workload", "run", "env", "config", "goal", "success", "dependsOn", "sync", "defaults",
+                         "policy",
                          "config_schema", "configSchema", "command", "name", "version", "budget", "artifacts"]),
         _json, max_size=6,
     ),

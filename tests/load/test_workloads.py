@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from reconciler.manifest.configschema import check_config, check_schema, fill_defaults, to_json_schema
 from reconciler.manifest.workloads import find_workload, installed_workloads
-from tests.load.conftest import Fleet
+
+if TYPE_CHECKING:
+    from tests.load.conftest import Fleet
 
 
 def install(site: Path, name: str, yaml: str | None, *, beside: bool = False, version: str = "3.1") -> Path:
@@ -39,7 +41,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-YAML = "name: crawler\nversion: '0.1'\ncommand: [python, -m, crawler, ./data.txt]\nconfig_schema: {depth: {type: integer}}\n"
+YAML = """\
+name: crawler
+version: '0.1'
+command: [python, -m, crawler, ./data.txt]
+config_schema: {depth: {type: integer}}
+"""
 
 
 def test_an_installed_workload_is_found_beside_its_code(site: Path, fleet: Fleet) -> None:
@@ -72,7 +79,9 @@ def test_a_checkout_has_its_workload_yaml_beside_the_package(site: Path) -> None
         ("name: crawler\ncommand: [./none]\n", "'./none': there is no such file"),
     ],
 )
-def test_an_installed_workload_that_cannot_be_used_says_why(site: Path, fleet: Fleet, yaml: str | None, problem: str) -> None:
+def test_an_installed_workload_that_cannot_be_used_says_why(
+    site: Path, fleet: Fleet, yaml: str | None, problem: str
+) -> None:
     install(site, "crawler", yaml)
     fleet.deploy("a", "workload: crawler")
     [found] = fleet.load().problems

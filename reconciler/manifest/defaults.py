@@ -1,0 +1,52 @@
+"""What a Fleet gives its deployments: the defaults laid under their specs, and the policy they must satisfy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """What of the Fleet bears on a deployment."""
+
+    defaults: dict[str, Any] = field(default_factory=dict)  # as written
+    folder: str = ""  # where the Fleet stands, absolute
+    require_checks: bool = False
+    allowed: tuple[str, ...] | None = None
+
+    def key(self) -> str:
+        words = json.dumps([self.defaults, self.folder, self.require_checks, self.allowed], sort_keys=True)
+        return hashlib.sha256(words.encode()).hexdigest()[:24]
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one spec over another: maps merge, anything else replaces. What is left empty replaces nothing."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            result[key] = merge(below, value)
+        elif value is not None:
+            result[key] = value
+    return result
+
+
+def rebase(defaults: dict[str, Any], folder: str, to: str) -> dict[str, Any]:
+    """Rewrite the paths that a Fleet's defaults name, so that they hold in a manifest of the folder `to`."""
+    if not defaults or folder == to:
+        return defaults
+
+    def moved(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            return {name: moved(item, f"{key}.{name}") for name, item in value.items()}
+        if isinstance(value, list):
+            return [moved(item, key) for item in value]
+        is_path = key in (".env.valueFrom.file", ".success.checks.file.jsonSchema") and isinstance(value, str)
+        return os.path.relpath(os.path.join(folder, value), to) if is_path else value
+
+    result: dict[str, Any] = moved(defaults, "")
+    return result
