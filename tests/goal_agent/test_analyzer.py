@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_haymaker.errors import ManifestError
 from haymaker_goal_agent import PromptAnalyzer
-from haymaker_goal_agent.markdown import parse_duration
+from agent_haymaker.goals.markdown import parse_duration
 
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n"
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from agent_haymaker.goals.reading import Check, Criterion, Step
     from haymaker_goal_agent.analyzer import PromptAnalyzer
     from haymaker_goal_agent.assembler import AgentAssembler
     from haymaker_goal_agent.automode import AutoMode
     from haymaker_goal_agent.models import (
-        Check,
-        Criterion,
         ExecutionPlan,
         GoalAgentBundle,
         GoalDefinition,
         PlanPhase,
         SDKTool,
         SkillDefinition,
-        Step,
     )
     from haymaker_goal_agent.packager import GoalAgentPackager
     from haymaker_goal_agent.planner import ObjectivePlanner
@@ -48,13 +46,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AgentAssembler": "assembler",
-    "AutoMode": "automode",
-    "GoalAgentPackager": "packager",
-    "GoalAgentWorkload": "workload",
-    "ObjectivePlanner": "planner",
-    "PromptAnalyzer": "analyzer",
-    "SkillSynthesizer": "skills",
+    "AgentAssembler": "haymaker_goal_agent.assembler",
+    "AutoMode": "haymaker_goal_agent.automode",
+    "Check": "agent_haymaker.goals.reading",
+    "Criterion": "agent_haymaker.goals.reading",
+    "GoalAgentPackager": "haymaker_goal_agent.packager",
+    "GoalAgentWorkload": "haymaker_goal_agent.workload",
+    "ObjectivePlanner": "haymaker_goal_agent.planner",
+    "PromptAnalyzer": "haymaker_goal_agent.analyzer",
+    "SkillSynthesizer": "haymaker_goal_agent.skills",
+    "Step": "agent_haymaker.goals.reading",
 }
 
 
@@ -63,4 +64,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'models')}"), name)
+    return getattr(import_module(_HOMES.get(name, "haymaker_goal_agent.models")), name)

@@ -1,43 +1,22 @@
 """
 Stage one: what a goal asks, read from its markdown.
 
-A criterion under its heading is a criterion, verbatim; a fenced block is a step. Only a goal without any heading
-of ours is read by cues in its prose. It refuses to know how the goal will be pursued.
+The language of goals is `agent_haymaker.goals`; here the goal gets its domain and its complexity. It refuses to know
+how the goal will be pursued.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.goals.markdown import decode
+from agent_haymaker.goals.reading import first_line, read_goal
 from haymaker_goal_agent.domains import domain_of
-from haymaker_goal_agent.markdown import Block, Document, decode, parse, parse_duration
-from haymaker_goal_agent.models import LANGUAGES, Check, Criterion, GoalDefinition, Step
+from haymaker_goal_agent.models import GoalDefinition
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MAX_CODE_BYTES = 100_000
-"""A step is handed to its interpreter as one argument; the kernel takes 131072 bytes in one."""
-
-_ROLES = {
-    "goal": ("goal", "goals", "objective", "objectives", "task", "mission", "purpose"),
-    "constraints": ("constraints", "constraint", "requirements", "rules", "limits", "boundaries"),
-    "criteria": ("success criteria", "success criterion", "acceptance criteria", "definition of done", "done when"),
-    "steps": ("steps", "plan", "phases", "procedure", "instructions"),
-    "context": ("context", "background", "notes", "references", "examples"),
-}
-_ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
-_NOT_RUN = {"constraints": "Constraints", "context": "a section that only informs"}
-_NEARLY = {"shell": "sh", "zsh": "sh or bash", "ksh": "sh", "dash": "sh", "py": "python", "python3": "python"}
-_CONSTRAINT_CUE = re.compile(
-    r"\b(must not|do not|don't|never|only|without|avoid|at most|no more than)\b", re.IGNORECASE
-)
-_CRITERION_CUE = re.compile(
-    r"\b(should|success|succeeds?|done when|must (?!not\b)|expected|verify that)\b", re.IGNORECASE
-)
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 
 
 class PromptAnalyzer:
@@ -60,8 +39,8 @@ class PromptAnalyzer:
 
     def analyze_text(self, text: str, *, where: str = "prompt.md") -> GoalDefinition:
         """Read a goal that is at hand already; `where` names it in errors. Raises as `analyze` does."""
-        document = parse(text, where)
-        reading = _Reading(document)
+        reading = read_goal(text, where)
+        document = reading.document
         goal = reading.goal()
         if not goal:
             raise ManifestError(
@@ -79,166 +58,13 @@ class PromptAnalyzer:
             context=reading.context(),
             complexity=_complexity(len(steps), len(criteria) + len(constraints), len(goal.split())),
             raw_prompt=text,
-            title=document.title or _first_line(goal),
+            title=document.title or first_line(goal),
             criteria=criteria,
             steps=steps,
             notes=tuple(reading.notes),
         )
 
 
-class _Reading:
-    """A document, sorted by what each block is for."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.where = document.where
-        self.notes: list[str] = []
-        self.by_role: dict[str, list[Block]] = {}
-        for block in document.blocks:
-            self.by_role.setdefault(_role(block), []).append(block)
-        self.has_structure = any(role in self.by_role for role in _ROLES)
-
-    def goal(self) -> str:
-        said = [block.text for block in self.by_role.get("goal", []) if block.kind != "fence"]
-        if not said:
-            other = self.by_role.get("", [])
-            said = [block.text for block in other if block.kind == "paragraph"][:1]
-        return "\n\n".join(said) or self.document.title
-
-    def constraints(self) -> tuple[str, ...]:
-        if not self.has_structure:
-            return tuple(s for s in self._sentences() if _CONSTRAINT_CUE.search(s))
-        return tuple(block.text for block in _items_or_paragraphs(self.by_role.get("constraints", [])))
-
-    def criteria(self) -> tuple[Criterion, ...]:
-        if not self.has_structure:
-            return self._criteria_in_prose()
-        found: list[Criterion] = []
-        section = self.by_role.get("criteria", [])
-        chosen = _items_or_paragraphs(section)
-        for block in section:
-            if block in chosen:
-                found.append(self._criterion(block))
-            elif block.kind == "fence":
-                self._attach(found, block)
-        return tuple(found)
-
-    def steps(self) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        for block in self.document.blocks:
-            if block.kind != "fence" or _role(block) == "criteria":
-                continue
-            if (ran := self._runnable(block)) is None:
-                continue
-            language, timeout = ran
-            reason = "a quotation" if block.quoted else _NOT_RUN.get(_role(block))
-            if reason:
-                self.notes.append(f"{self.where}:{block.line}: this {language} block is not run: it is in {reason}")
-                continue
-            heading = block.headings[-1] if block.headings else self.document.title
-            group = _first_line(block.item or heading) or "Steps"
-            title = _first_line(block.item or block.lead or heading) or group
-            steps.append(Step(language, block.text, block.line, title, group, timeout))
-        return tuple(steps)
-
-    def context(self) -> dict[str, str]:
-        said: dict[str, list[str]] = {}
-        for block in [*self.by_role.get("", []), *self.by_role.get("context", [])]:
-            if block.kind != "fence" and block.headings and block.headings[-1] != self.document.title:
-                said.setdefault(block.headings[-1], []).append(block.text)
-        return {heading: "\n\n".join(texts) for heading, texts in said.items()}
-
-    def _criterion(self, block: Block) -> Criterion:
-        check = Check("sh", self._bounded(block.code, block.line), block.line) if block.code else None
-        return Criterion(block.text, block.line, check)
-
-    def _attach(self, found: list[Criterion], block: Block) -> None:
-        """A runnable fence under the criteria is the check of the item around it, or one of its own."""
-        if (ran := self._runnable(block)) is None:
-            return
-        check = Check(ran[0], block.text, block.line, ran[1])
-        text = block.item or block.lead or f"the {ran[0]} block at line {block.line}"
-        for index, known in enumerate(found):
-            if known.text == text and known.check is None:
-                found[index] = Criterion(text, known.line, check)
-                return
-        found.append(Criterion(text, block.line, check))
-
-    def _runnable(self, block: Block) -> tuple[str, float | None] | None:
-        """Give the language and timeout of a fence that is to be run; None when it only shows something."""
-        words = block.info.split()
-        language = words[0].lower() if words else ""
-        if language not in LANGUAGES:
-            if language in _NEARLY:
-                self.notes.append(
-                    f"{self.where}:{block.line}: a `{language}` block is not run; write `{_NEARLY[language]}` to run it"
-                )
-            return None
-        self._bounded(block.text, block.line)
-        timeout = None
-        for word in words[1:]:
-            key, _, value = word.partition("=")
-            if key != "timeout":
-                raise ManifestError(
-                    f"`{word}` means nothing behind `{language}`",
-                    where=f"{self.where}:{block.line - 1}",
-                    fix="only timeout=DURATION may follow, such as timeout=30s",
-                )
-            timeout = parse_duration(value)
-            if timeout is None:
-                raise ManifestError(
-                    f"`{value}` is not a duration above zero",
-                    where=f"{self.where}:{block.line - 1} timeout",
-                    fix="write it like 500ms, 30s, 5m or 1h30m",
-                )
-        return language, timeout
-
-    def _bounded(self, code: str, line: int) -> str:
-        if len(code.encode()) > MAX_CODE_BYTES:
-            raise ManifestError(
-                f"this block has {len(code.encode())} bytes; at most {MAX_CODE_BYTES} can be run",
-                where=f"{self.where}:{line}",
-                fix='keep the program in a file beside the manifest and run it from "$HAYMAKER_SOURCE_DIR"',
-            )
-        return code
-
-    def _criteria_in_prose(self) -> tuple[Criterion, ...]:
-        found = []
-        for block in self.document.blocks:
-            if block.kind == "fence":
-                continue
-            sentences = _SENTENCE.split(block.text)
-            for sentence in sentences:
-                if _CRITERION_CUE.search(sentence) and not _CONSTRAINT_CUE.search(sentence):
-                    code = block.code if sentence is sentences[-1] else ""
-                    check = Check("sh", self._bounded(code, block.line), block.line) if code else None
-                    found.append(Criterion(sentence, block.line, check))
-        return tuple(found)
-
-    def _sentences(self) -> list[str]:
-        return [s for block in self.document.blocks if block.kind != "fence" for s in _SENTENCE.split(block.text)]
-
-
-def _role(block: Block) -> str:
-    """What the innermost heading that we know says this block is for; "" when none does."""
-    for heading in reversed(block.headings):
-        if role := _ROLE_OF.get(re.sub(r"[^a-z ]", "", heading.lower()).strip()):
-            return role
-    return ""
-
-
-def _items_or_paragraphs(section: list[Block]) -> list[Block]:
-    """List items where there are any: a paragraph beside a list only introduces it."""
-    return [b for b in section if b.kind == "item"] or [b for b in section if b.kind == "paragraph"]
-
-
 def _complexity(steps: int, demands: int, words: int) -> str:
     weight = steps + demands / 2 + words / 60
     return "simple" if weight < 5 else "moderate" if weight < 12 else "complex"
-
-
-def _first_line(text: str) -> str:
-    """The start of a text as a title: one line, no markup, whole words, at most 72 characters."""
-    line = " ".join(text.split())
-    line = _SENTENCE.split(line)[0].replace("`", "").replace("**", "").strip(" .:")
-    return line if len(line) <= 72 else line[:71].rpartition(" ")[0].rstrip(" ,;:") + "…"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
-from haymaker_goal_agent.commands import NO_STEPS_FIX
+from agent_haymaker.goals.commands import NO_STEPS_FIX
 from haymaker_goal_agent.library import SDK_TOOLS
 from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
 

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from agent_haymaker.errors import HaymakerError, ManifestError
+from agent_haymaker.goals.commands import argv_of
 from haymaker_goal_agent.children import Children
-from haymaker_goal_agent.commands import argv_of
 from haymaker_goal_agent.journal import Journal, timestamp
 from haymaker_goal_agent.script_driver import ScriptDriver
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LANGUAGES = ("sh", "bash", "python")
-"""What a fenced block may be written in to be run."""
+    from agent_haymaker.goals.reading import Criterion, Step
 
 DOMAINS = (
     "data-processing",
@@ -27,37 +26,6 @@ DOMAINS = (
     "reporting",
     "general",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One fenced block to run. `line` is the first line of its code; `group` is the heading or list item above it."""
-
-    language: str
-    code: str
-    line: int
-    title: str
-    group: str
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A machine check: the criterion holds if this program exits 0. `timeout` None means the agent's default."""
-
-    language: str
-    code: str
-    line: int
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One success criterion, verbatim. Without a check nothing can tell whether it is met."""
-
-    text: str
-    line: int
-    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from agent_haymaker.records import write_record
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from haymaker_goal_agent.models import Check, Criterion, GoalAgentBundle, PlanPhase, Step
+    from agent_haymaker.goals.reading import Check, Criterion, Step
+    from haymaker_goal_agent.models import GoalAgentBundle, PlanPhase
 
 PLAN_VERSION = 1
 

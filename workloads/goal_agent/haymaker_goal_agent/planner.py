@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 
-from haymaker_goal_agent.models import ExecutionPlan, GoalDefinition, PlanPhase, Step
+from haymaker_goal_agent.models import ExecutionPlan, GoalDefinition, PlanPhase
+
+if TYPE_CHECKING:
+    from agent_haymaker.goals.reading import Step
 
 SKILL_OF = {
     "data-analysis": "data-analysis",

@@ -8,7 +8,7 @@ goal is met: the success criteria do.
 from __future__ import annotations
 
 from agent_haymaker.errors import ManifestError
-from haymaker_goal_agent.commands import NO_STEPS_FIX, argv_of, is_on_path
+from agent_haymaker.goals.commands import NO_STEPS_FIX, argv_of, is_on_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
