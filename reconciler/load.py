@@ -69,12 +69,12 @@ def load(
     try:
         kept = load_cache(cache) if cache is not None else Folder()
         listing = tree.list_files(kept.listing)
-        if kept.is_current(listing, tree, home) and not (strict and kept.has_flaws()):
+        if kept.is_current(listing, tree, home, write=write_cache) and not (strict and kept.has_flaws()):
             kept.replay(tree.root)
             return _loaded(kept, tree, str(path))
         from reconciler.manifest.folder import FolderReader, default_spec  # YAML and pydantic: only for a change
 
-        folder = FolderReader(tree, listing, kept, home, strict=strict).read()
+        folder = FolderReader(tree, listing, kept, home, strict=strict, write=write_cache).read()
         if cache is not None and write_cache and tree.is_live and not strict:
             save_cache(cache, folder, started_ns, default_spec())
         return _loaded(folder, tree, str(path))

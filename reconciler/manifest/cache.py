@@ -114,7 +114,7 @@ class Folder:
             kept.desired = decode_desired(name, file, root, kept.record, context, self.defaults)
         return kept.desired
 
-    def is_current(self, listing: Listing, tree: Tree, home: Path | None) -> bool:
+    def is_current(self, listing: Listing, tree: Tree, home: Path | None, *, write: bool) -> bool:
         """Say whether everything that this folder came from is as it was."""
         raw = self.raw
         if not self.is_whole or listing.flaws or len(listing.files) != len(raw):
@@ -128,7 +128,7 @@ class Folder:
         if self.installed:
             from reconciler.manifest.workloads import installed_workloads
 
-            found = installed_workloads(home)
+            found = installed_workloads(home, write=write)
             return all(name in found and found[name].key() == key for name, key in self.installed.items())
         return True
 
@@ -256,7 +256,8 @@ def write_quietly(path: Path, content: bytes) -> None:
     """Replace a cache file whole, or leave things as they are."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # HAYMAKER_HOME itself is private too
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

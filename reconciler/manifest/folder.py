@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 class FolderReader(FileReader):
     """One pass over a tree whose files are not all known from before."""
 
-    def __init__(self, tree: Tree, listing: Listing, kept: Folder, home: Path | None, *, strict: bool) -> None:
+    def __init__(
+        self, tree: Tree, listing: Listing, kept: Folder, home: Path | None, *, strict: bool, write: bool
+    ) -> None:
         super().__init__(tree, kept, Flaws(list(listing.flaws)))
         self.listing = listing
         self.home = home
         self.strict = strict
+        self.write = write
         self.references = References(tree)
         self.readings: list[Reading] = []
         self.view = FleetView()
@@ -153,7 +156,7 @@ class FolderReader(FileReader):
 
     def _find_installed(self, name: str) -> WorkloadDeclaration | None:
         if self._installed is None:
-            self._installed = installed_workloads(self.home)
+            self._installed = installed_workloads(self.home, write=self.write)
         return self._installed.get(name)
 
     def _workload(self, name: str) -> WorkloadDeclaration | None:

@@ -132,11 +132,12 @@ def find_workload(
     return installed_workloads(home).get(name)
 
 
-def installed_workloads(home: Path | None = None) -> dict[str, WorkloadDeclaration]:
+def installed_workloads(home: Path | None = None, *, write: bool = True) -> dict[str, WorkloadDeclaration]:
     """
     Return the installed workloads by name. One that cannot be used has its `problem` set.
 
-    With a `home` the answer is kept in its cache, and holds while no folder on `sys.path` and no workload.yaml changed.
+    With a `home` the answer is kept in its cache (unless `write` is False), and holds while no folder on `sys.path`
+    and no workload.yaml changed.
     """
     cache = home / "cache" / "workloads.json" if home is not None else None
     key = _environment()
@@ -148,7 +149,7 @@ def installed_workloads(home: Path | None = None) -> dict[str, WorkloadDeclarati
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass  # no cache, or not ours: look again
     found = _discover()
-    if cache is not None:
+    if cache is not None and write:
         _keep(cache, key, found)
     return found
 

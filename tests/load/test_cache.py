@@ -79,7 +79,7 @@ def _change(fleet: Fleet, dice: random.Random) -> None:
             fleet.write("fleet.yaml", head + kept + "\n")
         case 7:
             fleet.deploy(name, f"workload: sleeper\ndependsOn: [{{name: a-{dice.randrange(6)}}}]")
-        case 8:
+        case _:
             fleet.write(".haymakerignore", dice.choice(["", "a-1.yaml\n", "a-[23].yaml\n!a-3.yaml\n"]))
 
 
@@ -142,8 +142,12 @@ def test_without_leave_to_write_nothing_is_written(fleet: Fleet) -> None:
     from reconciler.load import load
 
     fleet.deploy("mailer")
-    load(fleet.folder, home=fleet.home, write_cache=False)
-    assert not [path for path in fleet.home.rglob("*") if path.is_file()]
+    fleet.deploy("installed", "workload: goal-agent\ngoal: {inline: Do it.}")
+    assert len(load(fleet.folder, home=fleet.home, write_cache=False).desired) == 2
+    assert not fleet.home.exists()
+    assert len(fleet.load(home=True).desired) == 2
+    assert [oct(path.stat().st_mode & 0o777) for path in (fleet.home, fleet.home / "cache")] == ["0o700", "0o700"]
+    assert {path.stat().st_mode & 0o777 for path in (fleet.home / "cache").iterdir()} == {0o600}
 
 
 def test_an_empty_file_keeps_what_it_declared_before(fleet: Fleet) -> None:

@@ -55,8 +55,8 @@ def test_anchors_are_ours_to_use() -> None:
         "!!seq [" * 30_000,
         "a:\n" * 100_000, "&a [*a, *a]", "x: &x [*x]", "\n".join(" " * i + "a:" for i in range(1200)),
         "a: &a [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else '*a'] * 9)}]\n" for i in range(40)),
-        "%YAML 1.1\n---\na: on", "\ufeffa: 1", "a: \x00", "*", "&", "!", "%", "@", "`", "a: b: c", "'", '"\\x"', "\\", "...",
-        "---",
+        "%YAML 1.1\n---\na: on", "\ufeffa: 1", "a: \x00", "*", "&", "!", "%", "@", "`", "a: b: c", "'", '"\\x"', "\\",
+        "...", "---",
         "? a\n? b\n: ", ": ", "- - -", "!<tag:yaml.org,2002:map> {}", "!!binary aGk=", "!!set {a}", "{", "a: !!int x",
     ],
 )  # fmt: skip
