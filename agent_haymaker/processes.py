@@ -1,8 +1,8 @@
 """
-Processes as the kernel knows them: who is alive, who belongs to a run, and a signal that cannot hit a stranger.
+Processes as the kernel knows them: who is alive, whose it is, and a signal that cannot hit a stranger.
 
-A pid alone is not an identity, since the kernel gives it out again: pid, start time and boot together are. The run
-that a process belongs to is told by HAYMAKER_RUN_ID in its environment, its session, its group and its parents.
+A pid alone is not an identity, since the kernel gives it out again: pid, start time and boot together are. A process
+carries its run's id in its environment, as HAYMAKER_RUN_ID. Who else belongs to a run, `process_table` tells.
 
 It refuses to know records, engines and workspaces. On Linux it reads /proc and nothing else; elsewhere it asks
 psutil, imported only there. The shim imports this module too, so its top level imports next to nothing.
@@ -16,7 +16,7 @@ from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import NamedTuple
 
     class ProcessId(NamedTuple):
@@ -43,7 +43,6 @@ RUN_ID = "HAYMAKER_RUN_ID"
 _LINUX = sys.platform == "linux"
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the namespace that a host boots with
 _ENVIRON_LIMIT = 4 << 20
-_KTHREADD = 2
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 _boot = ""
@@ -250,89 +249,6 @@ def places_of(pid: int) -> list[str] | None:
         except _GONE:
             continue
     return places or None
-
-
-class Snapshot:
-    """The process table at one instant, with the run id that each process carries."""
-
-    def __init__(self, rows: dict[int, Row], run_ids: dict[int, str]) -> None:
-        self.rows = rows
-        self.run_ids = run_ids
-        self._by_run: dict[str, list[int]] = {}
-        self._by_session: dict[int, list[int]] = {}
-        self._by_parent: dict[int, list[int]] = {}
-        for pid, run_id in run_ids.items():
-            self._by_run.setdefault(run_id, []).append(pid)
-        for row in rows.values():
-            self._by_session.setdefault(row.session, []).append(row.pid)
-            if row.group != row.session:
-                self._by_session.setdefault(row.group, []).append(row.pid)
-            self._by_parent.setdefault(row.parent, []).append(row.pid)
-
-    def members(
-        self, run_id: str, leader: ProcessId | None = None, *, known: Iterable[ProcessId] = (), trusted: bool = False
-    ) -> list[ProcessId]:
-        """
-        Return every live process of a run: those in its leader's session or group, those that carry its run id,
-        and the descendants of either, unless they carry another run's id. Never this process.
-
-        A session is named by its leader's pid, which is free for strangers once the last of the session is gone.
-        So the session counts only while the leader is there (a zombie is), while one of `known` still lives in
-        it, or when the caller has just reaped the leader itself (`trusted`).
-        """
-        boot = boot_id()
-        ours = set(self._by_run.get(run_id, ()))
-        if leader is not None and leader.boot == boot:
-            row = self.rows.get(leader.pid)
-            sure = row is not None and row.started == leader.started
-            if row is None:
-                sure = trusted or any(self._is_in(process, leader.pid) for process in known)
-            if sure:
-                ours.update(self._by_session.get(leader.pid, ()))
-        for process in known:
-            row = self.rows.get(process.pid)
-            if row is not None and row.started == process.started and process.boot == boot:
-                ours.add(process.pid)
-        waiting = list(ours)
-        while waiting:
-            for child in self._by_parent.get(waiting.pop(), ()):
-                if child not in ours and self.run_ids.get(child, run_id) == run_id:
-                    ours.add(child)
-                    waiting.append(child)
-        ours.discard(os.getpid())
-        rows = (self.rows[pid] for pid in sorted(ours))
-        return [ProcessId(row.pid, row.started, boot) for row in rows if not row.dead]
-
-    def _is_in(self, process: ProcessId, session: int) -> bool:
-        row = self.rows.get(process.pid)
-        return (
-            row is not None and not row.dead and row.started == process.started and session in (row.session, row.group)
-        )
-
-
-def take_snapshot() -> Snapshot:
-    """Read the process table once; about 10 µs a process on Linux."""
-    rows: dict[int, Row] = {}
-    run_ids: dict[int, str] = {}
-    for pid in _pids():
-        row = _row(pid)
-        if row is None:
-            continue
-        rows[pid] = row
-        if _LINUX and (row.dead or pid == _KTHREADD or row.parent == _KTHREADD):
-            continue
-        run_id = run_id_of(pid)
-        if run_id is not None:
-            run_ids[pid] = run_id
-    return Snapshot(rows, run_ids)
-
-
-def _pids() -> Iterable[int]:
-    if _LINUX:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    import psutil
-
-    return psutil.pids()
 
 
 def send_signal(process: ProcessId, signum: int) -> bool:

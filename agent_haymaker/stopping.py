@@ -12,16 +12,18 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.errors import PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent_haymaker.engines.claims import Claim
-    from agent_haymaker.processes import ProcessId, Snapshot
+    from agent_haymaker.process_table import Snapshot
+    from agent_haymaker.processes import ProcessId
 
 _KILL_WITHIN = 10.0
 _MOST_PIDFDS = 256  # past that, deaths are polled for: a thousand stops must not use up the file descriptors
@@ -51,7 +53,7 @@ class Stopper:
         self._next = None
         begun = time.monotonic()
         try:
-            return processes.take_snapshot()
+            return process_table.take_snapshot()
         finally:
             self._cost = min(time.monotonic() - begun, 0.5)
 
@@ -66,6 +68,7 @@ class Stopper:
         told: set[ProcessId] = set()
         known: Sequence[ProcessId] = ()
         refused: dict[ProcessId, str] = {}
+        rounds = 0
         while True:
             try:
                 snapshot = await self.fresh_snapshot()
@@ -82,6 +85,11 @@ class Stopper:
             if killing and leader is not None and os.getpgid(0) != leader.pid:
                 # The group first, at once, so that members of it cannot fork away from under our hands.
                 _signal(leader, signal.SIGKILL, {}, group=True)
+            if killing:
+                rounds += 1
+                if rounds > 2:
+                    with suppress(OSError):  # whoever it missed is in the next snapshot
+                        process_table.hunt(run_id, signal.SIGKILL)
             for member in members:
                 if killing or member not in told:
                     _signal(member, signal.SIGKILL if killing else signal.SIGTERM, refused)

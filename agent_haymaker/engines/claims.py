@@ -138,12 +138,12 @@ def parse(key: str, raw: bytes) -> Claim:
     lines = raw.split(b"\n")
     if len(lines) < 2:
         raise BadClaim("it is empty" if not raw else "its first line is cut off")
+    try:
+        records = json.loads(b"[" + b",".join(lines[:-1]) + b"]")
+    except (ValueError, RecursionError) as error:
+        raise BadClaim("it holds a line that is not JSON") from error
     claim: Claim | None = None
-    for line in lines[:-1]:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadClaim("it holds a line that is not JSON") from error
+    for record in records:
         if not isinstance(record, dict):
             raise BadClaim("it holds a line that is not an object")
         if claim is None:

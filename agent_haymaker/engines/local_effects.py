@@ -87,7 +87,11 @@ class Effects:
 
     def _existing(self, key: str, seen: Observation) -> Observation:
         if seen.state is RunState.UNREACHABLE:
-            raise TryAgain(f"run {key} exists and cannot be looked at: {seen.detail}", where=self._home)
+            raise DoubtError(
+                f"run {key} exists and cannot be looked at, so nothing was started: {seen.detail}",
+                where=self._home,
+                fix="run `haymaker doctor`",
+            )
         return seen
 
     def _make_home(self) -> None:

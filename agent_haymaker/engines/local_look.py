@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.engines import Exit, Handle, Observation, RunState, claims, shim_socket
 from agent_haymaker.errors import TryAgain
 from agent_haymaker.processes import ProcessId
@@ -90,6 +90,7 @@ class Looker:
     def __init__(self, home: str, *, fence: bool) -> None:
         self._home = home
         self._fence = fence
+        self._snapshot: tuple[float, process_table.Snapshot] | None = None
 
     def look(self, key: str, handle: Handle | None = None, *, until: float = 0.0) -> Found | None:
         """
@@ -176,7 +177,20 @@ class Looker:
 
     def scan(self, key: str) -> Found | None:
         """Look for a run among all processes by the id they carry; None when none does."""
-        snapshot = processes.take_snapshot()
+        return self._pick(key, process_table.take_snapshot())
+
+    def _scan_unclaimed(self, key: str) -> Found | None:
+        """
+        As `scan`, but many of these share one look: whatever runs under a key without a claim has run for long,
+        since a start begins with the claim.
+        """
+        now = time.monotonic()
+        if self._snapshot is None or now - self._snapshot[0] > 1:
+            self._snapshot = (now, process_table.take_snapshot())
+        found = self._pick(key, self._snapshot[1])
+        return found if found is None or found.process is None or processes.is_alive(found.process) else None
+
+    def _pick(self, key: str, snapshot: process_table.Snapshot) -> Found | None:
         members = [p for p in snapshot.members(key) if snapshot.run_ids.get(p.pid) == key]
         if not members:
             return None
@@ -197,7 +211,7 @@ class Looker:
         if found is not None:
             return found
         try:
-            return self.scan(key)
+            return self._scan_unclaimed(key)
         except OSError as error:
             return unreachable(key, f"this host cannot be looked at: {error.strerror}")
 

@@ -94,8 +94,7 @@ class ShimClient:
             else:
                 connection = Connection(link)
                 try:
-                    hello = {"op": "hello", "v": shim_socket.PROTOCOL, "fence": self._fence}
-                    answer = await connection.ask(hello, linger=True)
+                    answer = await connection.ask(shim_socket.hello(fence=self._fence), linger=True)
                     if "error" in answer:
                         connection.close()
                         raise PlatformError(str(answer["what"]), where=self._home)
@@ -136,6 +135,8 @@ class Connection:
         answer = self._answers[number] = self._loop.create_future()
         try:
             self._send({**question, "id": number})
+            if linger:
+                self._flush()  # a hello tells the shim whose connection this is: at once
             async with asyncio.timeout(_ANSWER_WITHIN):
                 told: dict[str, Any] = await answer
                 return told

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 import time
 
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.engines import claims, shim_logs
+from agent_haymaker.engines.shim_spawn import spawn
 from agent_haymaker.processes import ProcessId
 
 TYPE_CHECKING = False
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_WORKSPACE = "HAYMAKER_WORKSPACE"
 _STRAY_GRACE = 5.0  # what children get whose leader has ended, at most
-_RESET = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 _HOST_REFUSES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC, errno.EIO})
 
 
@@ -33,11 +33,15 @@ class Run:
     """A run from its spawn until its end is on the disk."""
 
     __slots__ = (
-        "deadline", "end", "grace", "key", "kill_at", "known", "leader", "log", "reason", "started_at", "swept_at",
+        "cwd", "deadline", "end", "grace", "key", "kill_at", "known", "leader", "log", "reason", "started_at",
+        "swept_at",
     )  # fmt: skip
 
-    def __init__(self, key: str, leader: ProcessId, started_at: float, grace: float, log: shim_logs.Log) -> None:
+    def __init__(
+        self, key: str, leader: ProcessId, started_at: float, grace: float, cwd: str, log: shim_logs.Log
+    ) -> None:
         self.key = key
+        self.cwd = cwd  # its real path
         self.leader = leader
         self.started_at = started_at
         self.grace = grace
@@ -118,7 +122,8 @@ class Runs:
             doing = ""
             os.fchdir(fds[0])
             try:
-                pid = _spawn(asked["path"], asked["argv"], env, fds[-1], asked.get("limits") or {})
+                place = os.getcwd()
+                pid = spawn(asked["path"], asked["argv"], env, fds[-1], asked.get("limits") or {})
             finally:
                 os.fchdir(self._home)
         except (OSError, ValueError) as error:
@@ -128,10 +133,10 @@ class Runs:
                 os.close(fd)
         row = processes.look(pid)  # a zombie at worst: only we can reap it
         at = time.time()
-        run = Run(key, ProcessId(pid, row.started if row else 0, boot), at, float(asked["grace"]), log)
+        run = Run(key, ProcessId(pid, row.started if row else 0, boot), at, float(asked["grace"]), place, log)
         if asked.get("timeout") is not None:
             run.deadline = time.monotonic() + float(asked["timeout"])
-        self._due = 0.0 if run.deadline is not None else min(self._due, time.monotonic() + 1)
+        self._due = min(self._due, time.monotonic() + 1, run.deadline or float("inf"))
         self.by_key[key] = self._by_pid[pid] = run
         line = {**run.leader._asdict(), "seal": claims.seal(key, run.leader), "at": at}
         self._write(key, line)
@@ -241,23 +246,50 @@ class Runs:
     def _sweep(self, runs: list[Run], *, just_reaped: bool = False) -> None:
         """End what is left of trees whose leaders have ended; finish those of which nothing is."""
         now = time.monotonic()
-        snapshot = processes.take_snapshot()
+        try:
+            snapshot = process_table.take_snapshot()
+        except OSError as error:  # no file descriptors left, say: what cannot be seen is not gone
+            self._complain(f"the process table cannot be read: {error.strerror}; looked at again soon")
+            for run in runs:
+                self._sweeping[run.key] = run
+                run.kill_at = run.kill_at or now + min(run.grace, _STRAY_GRACE)
+            self._next_look, self._due = now + 0.5, 0.0
+            return
         self._next_look = time.monotonic() + 10 * (time.monotonic() - now)
         for run in runs:
+            if just_reaped:
+                run.known = self._nameless(run, snapshot)
             members = snapshot.members(run.key, run.leader, known=run.known, trusted=just_reaped)
             if not members:
                 self._finish(run)
                 continue
             self._sweeping[run.key] = run
-            new = [member for member in members if member not in run.known]
+            new = members if just_reaped else [member for member in members if member not in run.known]
             run.known = members
             if just_reaped:
                 assert run.end is not None
                 run.kill_at = now + min(run.grace, self._stray_grace(run))
                 self._write(run.key, {"left": run.end["ended"], **{k: v for k, v in run.end.items() if k != "ended"}})
+            if now >= run.kill_at and new:
+                self._hunt(run.key)
             self._signal(members if now >= run.kill_at else new, kill=now >= run.kill_at)
             run.swept_at = time.monotonic()
         self._due = 0.0
+
+    def _nameless(self, run: Run, snapshot: process_table.Snapshot) -> list[ProcessId]:
+        """
+        Find the orphans of a run that carry no run id and left its session: children of ours that work in its
+        workspace, while no other run does.
+        """
+        nameless = [pid for pid in self._strays if pid in snapshot.rows and pid not in snapshot.run_ids]
+        if not nameless or any(other.cwd == run.cwd for other in self.by_key.values() if other is not run):
+            return []
+        found = []
+        for pid in nameless:
+            places = processes.places_of(pid) or ()
+            if any(place == run.cwd or place.startswith(f"{run.cwd}/") for place in places):
+                found.append(ProcessId(pid, snapshot.rows[pid].started, run.leader.boot))
+        return found
 
     def _stray_grace(self, run: Run) -> float:
         """Whoever stops a run has told its grace, which is the tree's; else children get a short one."""
@@ -282,6 +314,12 @@ class Runs:
                 processes.send_signal(member, signal.SIGKILL if kill else signal.SIGTERM)
             except OSError as error:
                 self._complain(f"pid {member.pid} could not be signalled: {error.strerror}")
+
+    def _hunt(self, key: str) -> None:
+        try:
+            process_table.hunt(key, signal.SIGKILL)
+        except OSError as error:
+            self._complain(f"{key}: {error.strerror}")
 
     def _finish(self, run: Run) -> None:
         assert run.end is not None
@@ -312,68 +350,15 @@ class Runs:
         return self._due if due else None
 
     def _time_out(self, late: list[Run], now: float) -> None:
-        snapshot = processes.take_snapshot()
+        try:
+            snapshot = process_table.take_snapshot()
+        except OSError as error:
+            self._complain(f"the process table cannot be read: {error.strerror}; looked at again soon")
+            for run in late:
+                run.deadline = now + 0.5
+            return
         for run in late:
             kill = run.reason == "timeout"
             run.reason = "timeout"
             run.deadline = now + (0.2 if kill else run.grace)
             self._signal(snapshot.members(run.key, run.leader), kill=kill)
-
-
-_WORKSPACE = "HAYMAKER_WORKSPACE"
-
-
-def _spawn(path: str, argv: list[str], env: dict[str, str], log: int, limits: dict[str, int]) -> int:
-    """
-    Start a program in the current directory, in a session of its own, with nothing of the shim's but its umask.
-
-    Until its exec the child holds the shim's lock, which is one open file with ours: should we be killed right
-    here, no successor can start, and nobody take us for gone, while a half-made child exists.
-    """
-    if limits:
-        return _spawn_limited(path, argv, env, log, limits)
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, log, 1),
-        (os.POSIX_SPAWN_DUP2, log, 2),
-    ]
-    return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET)
-
-
-def _spawn_limited(path: str, argv: list[str], env: dict[str, str], log: int, limits: dict[str, int]) -> int:
-    kinds = {"memory": _MEMORY, "cpu": resource.RLIMIT_CPU, "files": resource.RLIMIT_NOFILE}
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            for name, value in limits.items():
-                hard = resource.getrlimit(kinds[name])[1]
-                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.setrlimit(kinds[name], (value, value))
-            null = os.open("/dev/null", os.O_RDONLY)
-            os.dup2(null, 0)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            signal.set_wakeup_fd(-1)
-            for number in _RESET:
-                if number < 32 or number > 33:
-                    signal.signal(number, signal.SIG_DFL)
-            os.execve(path, argv, env)  # noqa: S606 - no shell is wanted
-        except BaseException as error:  # noqa: BLE001 - the child may never return into the shim's loop
-            os.write(write, str(getattr(error, "errno", None) or errno.EINVAL).encode())
-        finally:
-            os._exit(127)
-    os.close(write)
-    try:
-        told = os.read(read, 64)
-    finally:
-        os.close(read)
-    if told:
-        os.waitpid(pid, 0)
-        raise OSError(int(told), os.strerror(int(told)))
-    return pid
-
-
-# On Linux it counts the private memory that a process may write; RLIMIT_AS counts what is merely reserved too.
-_MEMORY = resource.RLIMIT_DATA

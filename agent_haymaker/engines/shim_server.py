@@ -3,8 +3,8 @@ The shim's loop: its lock, its socket, its connections, its end.
 
 One JSON object a line, both ways; a request's `id` comes back with its answer, and answers keep the order of a
 connection's requests. `hello` comes first. A fenced connection belongs to the holder of the pass lock: its hello
-drops every other fenced one with all they have asked and not got, before it is answered, so that a request which a
-killed `apply` left in the socket can never start an agent later. So it drops those too that have not said hello.
+drops those of every other holder with all they have asked and not got, before it is answered, so that a request
+which a killed `apply` left in the socket can never start an agent later. So it drops those too that have said no hello.
 
 Part of the shim: standard library only.
 """
@@ -48,7 +48,7 @@ def run(folder: str) -> None:
         home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         os.fchdir(home)
         os.umask(0o077)
-        # Never closed by hand: it ends with us. Every half-made child holds it too until its exec (see _spawn).
+        # Never closed by hand: it ends with us. Every half-made child holds it too until its exec (see shim_spawn).
         lock = os.open(claims.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,14 +84,15 @@ def _adopt_orphans() -> bool:
 class Connection:
     """One client."""
 
-    __slots__ = ("fenced", "inbox", "number", "outbox", "socket", "subscribed")
+    __slots__ = ("greeted", "holder", "inbox", "number", "outbox", "socket", "subscribed")
 
     def __init__(self, peer: socket.socket, number: int) -> None:
         self.socket = peer
         self.number = number
         self.inbox = bytearray()
         self.outbox = bytearray()
-        self.fenced: bool | None = None  # None until it has said hello
+        self.greeted = False
+        self.holder: str | None = None  # of the pass lock; None where it is not fenced
         self.subscribed = False
 
 
@@ -210,6 +211,8 @@ class Server:
             connection.socket.close()
 
     def _guarded(self, connection: Connection) -> None:
+        if connection.socket.fileno() < 0:
+            return  # dropped meanwhile
         try:
             self._serve(connection)
         except (BrokenPipeError, ConnectionResetError):
@@ -251,13 +254,12 @@ class Server:
         if op == "hello":
             if request.get("v") != PROTOCOL:
                 return {"error": "platform", "what": f"this shim speaks version {PROTOCOL}"}
-            connection.fenced = bool(request.get("fence"))
-            if connection.fenced:
-                for other in list(self._connections.values()):
-                    if other is not connection and other.fenced is not False and other.number < connection.number:
-                        self._drop(other)
+            connection.greeted = True
+            connection.holder = request.get("fence") or None
+            if connection.holder is not None:
+                self._drop_stale(connection)
             return {"v": PROTOCOL, "pid": os.getpid()}
-        if connection.fenced is None:
+        if not connection.greeted:
             return {"error": "platform", "what": "hello comes first"}
         if op == "submit":
             return self._runs.submit(request)
@@ -269,6 +271,14 @@ class Server:
         if op == "ping":
             return {"v": PROTOCOL}
         return {"error": "platform", "what": "this shim does not know what was asked"}
+
+    def _drop_stale(self, holder: Connection) -> None:
+        older = [other for other in self._connections.values() if other.number < holder.number]
+        for other in older:
+            if not other.greeted:
+                self._guarded(other)  # its hello may be waiting: then it is known whose it is
+            if not other.greeted or other.holder not in (None, holder.holder):
+                self._drop(other)
 
     def _list(self, key: str | None) -> list[dict[str, Any]]:
         by_key = self._runs.by_key

@@ -25,6 +25,17 @@ PROTOCOL = 1
 _LONGEST_PATH = 100  # of a socket's address: 108 bytes on Linux, 104 elsewhere
 
 
+_holder: tuple[int, str] | None = None
+
+
+def hello(*, fence: bool) -> dict[str, object]:
+    """Return the first request of a connection. All fenced connections of one process are one holder's."""
+    global _holder
+    if _holder is None or _holder[0] != os.getpid():
+        _holder = (os.getpid(), os.urandom(8).hex())
+    return {"op": "hello", "v": PROTOCOL, "fence": _holder[1] if fence else None}
+
+
 def is_shim_there(home: str) -> bool:
     """
     Tell whether a shim, or a child that one has not finished making, holds the lock of this `engines/local`.
@@ -91,8 +102,8 @@ def ask(
         try:
             with connect(home) as link:
                 link.settimeout(max(0.01, deadline - time.monotonic()))
-                hello = {"op": "hello", "v": PROTOCOL, "fence": fence, "id": 0}
-                link.sendall(json.dumps(hello).encode() + b"\n" + json.dumps({**question, "id": 1}).encode() + b"\n")
+                requests = ({**hello(fence=fence), "id": 0}, {**question, "id": 1})
+                link.sendall(b"".join(json.dumps(request).encode() + b"\n" for request in requests))
                 answers = _lines(link)
                 first, second = next(answers, None), next(answers, None)
                 if first is not None and second is not None:

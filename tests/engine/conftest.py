@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.engines import RunSpec
 from agent_haymaker.engines.local import LocalEngine
 
@@ -105,12 +105,14 @@ class World:
 
     def alive(self, key: str) -> list[int]:
         """The pids of everything that carries the key."""
-        snapshot = processes.take_snapshot()
+        snapshot = process_table.take_snapshot()
         return [pid for pid, run_id in snapshot.run_ids.items() if run_id == key and not snapshot.rows[pid].dead]
 
     def end(self) -> None:
         for _ in range(50):
-            pids = [pid for key in self.keys for pid in self.alive(key)]
+            snapshot = process_table.take_snapshot()
+            mine = set(self.keys)
+            pids = [pid for pid, key in snapshot.run_ids.items() if key in mine and not snapshot.rows[pid].dead]
             for pid in [*pids, *self.strangers]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -93,7 +93,7 @@ def test_running_out_of_file_descriptors_never_reads_as_gone(sleeper):
     script = textwrap.dedent(f"""
         import os, resource, sys
         sys.path.insert(0, {str(ROOT)!r})
-        from agent_haymaker import processes
+        from agent_haymaker import process_table, processes
         from agent_haymaker.engines.local import LocalEngine
         from agent_haymaker.engines.local_look import handle_of
         engine, identity = LocalEngine("/nonexistent"), processes.identify({sleeper.pid})
@@ -101,7 +101,7 @@ def test_running_out_of_file_descriptors_never_reads_as_gone(sleeper):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
         print(engine.observe([handle_of("k", identity)])[0].state)
         for look in (lambda: processes.is_alive(identity), lambda: processes.are_alive([identity]),
-                     processes.take_snapshot):
+                     process_table.take_snapshot):
             try:
                 print(look())
             except OSError as error:
@@ -114,7 +114,7 @@ def test_running_out_of_file_descriptors_never_reads_as_gone(sleeper):
 RECYCLE = """
 import asyncio, os, signal, subprocess, sys, time
 sys.path.insert(0, {root!r})
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.engines import RunSpec, RunState, claims
 from agent_haymaker.engines.local import LocalEngine
 from agent_haymaker.errors import PlatformError

@@ -120,6 +120,25 @@ def test_children_left_by_a_leader_that_ended_are_ended_before_the_run_is(world)
     assert world.alive(handle.key) == []
 
 
+def test_a_child_that_cleared_its_environment_and_left_the_session_does_not_outlive_its_run(world):
+    handle = world.shell("setsid env -i sleep 1000 & echo $!; sleep 0.2; exit 4").handle
+    seen = world.wait(handle)
+    child = int(world.log(handle))
+    world.strangers.append(child)
+    assert (seen.state, seen.exit.code) == (RunState.FAILED, 4)
+    assert processes.identify(child) is None
+    world.strangers.clear()
+
+
+def test_the_end_of_one_run_leaves_the_daemons_of_another_alone(world):
+    daemon = "(setsid env -i sleep 1000 & echo $!) ; sleep 1000"
+    other = world.shell(daemon, workspace="other").handle
+    child = int(eventually(lambda: world.log(other)))
+    world.strangers.append(child)
+    assert world.wait(world.shell("setsid sleep 1000 & sleep 0.1; exit 4").handle).exit.code == 4
+    assert processes.identify(child)
+
+
 def test_while_children_are_being_ended_the_run_counts_as_live(world):
     handle = world.shell("setsid sh -c 'trap \"\" TERM; echo up; sleep 1000' & sleep 0.2; exit 4").handle
     eventually(lambda: len(world.claim(handle.key)) == 3)

@@ -135,7 +135,7 @@ def test_twenty_submits_of_one_key_from_several_processes_with_no_shim_yet_are_o
     assert starts.read_text().split() == [str(pid) for pid in pids]
 
 
-@pytest.mark.parametrize("rounds", [12, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(150, marks=pytest.mark.slow)])
 def test_killing_the_shim_at_random_instants_of_a_submit_never_makes_two_and_never_loses_one(world, rounds):
     chance = random.Random(rounds)
     world.submit("sleep", "1000")
@@ -189,7 +189,7 @@ def test_a_request_that_a_killed_pass_left_in_the_socket_starts_nothing_later(wo
     request = {"op": "submit", "key": key, "path": "/bin/sleep", "argv": ["sleep", "1000"], "env": {}, "id": 1}
     request |= {"cwd": f"{world.home}/agents/late", "owner": "f", "workspace": "late", "log": "agent.log"}
     request |= {"logs": "", "log_max": 1 << 20, "timeout": None, "grace": 1, "limits": {}}
-    hello = {"op": "hello", "v": 1, "fence": True, "id": 0}
+    hello = {"op": "hello", "v": 1, "fence": "the killed one", "id": 0}
     stale.sendall(json.dumps(hello).encode() + b"\n")
     half = json.dumps(request).encode() + b"\n"
     stale.sendall(half[:100])
@@ -198,7 +198,7 @@ def test_a_request_that_a_killed_pass_left_in_the_socket_starts_nothing_later(wo
     os.kill(shim, signal.SIGSTOP)
     # A new holder of the pass lock asks what became of the key; only then does the rest of the request get through.
     holder = shim_socket.connect(str(world.local))
-    holder.sendall(json.dumps(hello).encode() + b"\n")
+    holder.sendall(json.dumps({**hello, "fence": "its successor"}).encode() + b"\n")
     os.kill(shim, signal.SIGCONT)
     assert json.loads(holder.recv(4096))["v"] == 1
     with suppress(BrokenPipeError):
@@ -208,6 +208,20 @@ def test_a_request_that_a_killed_pass_left_in_the_socket_starts_nothing_later(wo
     assert not world.claim_path(key).exists()
     for each in (stale, holder):
         each.close()
+
+
+def test_a_fenced_look_does_not_drop_the_starts_of_its_own_process(world):
+    world.engine = LocalEngine(world.home, fence=True)
+
+    async def both():
+        specs = [world.spec("sleep", "100", workspace=f"w{n}") for n in range(30)]
+        asked = [asyncio.ensure_future(world.engine.submit(spec, world.key())) for spec in specs]
+        while not all(each.done() for each in asked):
+            assert LocalEngine(world.home, fence=True).find("some-key") is None
+            await asyncio.sleep(0)
+        return [each.result().state for each in asked]
+
+    assert set(asyncio.run(both())) == {RunState.RUNNING}
 
 
 def test_requests_without_a_hello_and_garbage_are_dropped_and_harm_nobody(world):
