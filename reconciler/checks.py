@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.engines import RunSpec, RunState
 from agent_haymaker.errors import HaymakerError
 from reconciler.checkspec import CHECK_GRACE_SECONDS, CHECK_SECONDS, check_handle
-from reconciler.launch import least_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +27,13 @@ async def run_checks(
     engine: Engine,
     run: Handle,
     checks: Sequence[Mapping[str, Any]],
-    environ: Mapping[str, str],
+    env: Mapping[str, str],
     *,
     workspace: str,
     owner: str,
 ) -> list[dict[str, Any]]:
     """
-    Give each check's verdict: `name`, `passed`, and in `output` what it said or why it failed.
+    Give each check's verdict: `name`, `passed` (None: not checked), and in `output` what it said or why it failed.
 
     Checks run one after the other, in the order written: a later one may rely on an earlier one.
     """
@@ -43,9 +42,11 @@ async def run_checks(
         if "file" in check:
             problem = _file_problem(engine, run, check["file"])
             verdict = {"name": check["name"], "passed": not problem, "output": problem}
+        elif "command" not in check:
+            verdict = {"name": check["name"], "passed": None, "output": "not checked"}
         else:
             verdict = await _run_command(
-                engine, check_handle(run, number), check, environ, workspace=workspace, owner=owner
+                engine, check_handle(run, number), check, env, workspace=workspace, owner=owner
             )
         verdicts.append(verdict)
     return verdicts
@@ -81,12 +82,12 @@ def _schema_problem(path: str, content: bytes, schema: Any) -> str:
 
 
 async def _run_command(
-    engine: Engine, handle: Handle, check: Mapping[str, Any], environ: Mapping[str, str], *, workspace: str, owner: str
+    engine: Engine, handle: Handle, check: Mapping[str, Any], env: Mapping[str, str], *, workspace: str, owner: str
 ) -> dict[str, Any]:
     limit = float(check.get("timeout") or CHECK_SECONDS)
     spec = RunSpec(
         argv=tuple(str(a) for a in check["command"]),
-        env=least_environment(environ),
+        env=env,
         workspace=workspace,
         owner=owner,
         log="",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle
+from agent_haymaker.goals.commands import argv_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,15 @@ CHECK_GRACE_SECONDS = 5.0
 def check_seconds(check: Mapping[str, Any]) -> float:
     """Give how long a check may take, in seconds, its end included."""
     return float(check.get("timeout") or CHECK_SECONDS) + 2 * CHECK_GRACE_SECONDS
+
+
+def check_of(criterion: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the check that a goal's criterion is; without one of its own it has no way to pass or fail."""
+    check = criterion["check"]
+    if check is None:
+        return {"name": criterion["text"]}
+    command = argv_of(check["language"], check["code"], check["line"])
+    return {"name": criterion["text"], "command": command, "timeout": check["timeout"]}
 
 
 def check_handle(run: Handle, number: int) -> Handle:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
-from reconciler.checkspec import check_handle, check_seconds
+from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit
 from reconciler.inventory import Entry, Run, desired_text
@@ -180,12 +180,12 @@ class Effects:
         await self.engine.stop(handle, want.grace)
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
         if want.has_checks and not want.service and seen.phase == "ended":
-            from reconciler.checks import run_checks  # jsonschema is for those who have checks
+            from reconciler.checks import run_checks
+            from reconciler.launch import check_environment
 
-            results = await run_checks(
-                self.engine, handle, _checks(want), self.environ, workspace=entry.id, owner=entry.fleet
-            )
-            run = replace(run, checks=tuple(results), goal_met=all(r["passed"] for r in results))
+            env = check_environment(want, entry, self.environ)
+            results = await run_checks(self.engine, handle, _checks(want), env, workspace=entry.id, owner=entry.fleet)
+            run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         await self._keep_artifacts(entry, handle)
         self._remember(entry)
@@ -353,7 +353,10 @@ class Effects:
 
 
 def _checks(want: Desired | None) -> list[Mapping[str, Any]]:
-    return list(want.spec.get("success", {}).get("checks", ())) if want is not None else []
+    """Give what decides GoalMet: the manifest's checks, then the goal's own criteria."""
+    if want is None:
+        return []
+    return [*want.spec.get("success", {}).get("checks", ()), *(check_of(c) for c in want.criteria)]
 
 
 def _declared(entry: Entry, want: Desired) -> Entry:
@@ -391,5 +394,5 @@ def _with_end(run: Run, seen: Observation, now: float) -> Run:
 def _verdict(run: Run) -> str:
     if run.goal_met is None:
         return run.exit_text
-    failed = [str(c["name"]) for c in run.checks if not c["passed"]]
+    failed = [str(c["name"]) for c in run.checks if c["passed"] is False]
     return f"{run.exit_text}, all checks passed" if not failed else f"{run.exit_text}, failed: {', '.join(failed)}"

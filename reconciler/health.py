@@ -142,7 +142,7 @@ def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if not seen.succeeded:
         return Health.DEGRADED, "Failed", f"its run failed ({seen.exit_text})"
     if seen.goal_met is False:
-        failed = [str(c["name"]) for c in (entry.run.checks if entry.run else ()) if not c.get("passed")]
+        failed = [str(c["name"]) for c in (entry.run.checks if entry.run else ()) if c.get("passed") is False]
         return Health.DEGRADED, "ChecksFailed", f"it ended with exit code 0, and its checks failed: {', '.join(failed)}"
     return Health.HEALTHY, "Completed", "completed, its checks passed" if seen.goal_met else "completed"
 
@@ -196,5 +196,7 @@ def _goal_condition(seen: Observed, entry: Entry, condition: Callable[..., Condi
     if seen.goal_met is None:
         return condition("GoalMet", None, "NotChecked", "no check has decided it")
     passed = sum(1 for c in checks if c.get("passed"))
-    reason = "ChecksPassed" if seen.goal_met else "ChecksFailed"
-    return condition("GoalMet", seen.goal_met, reason, f"{passed} of {len(checks)} checks passed")
+    unchecked = sum(1 for c in checks if c.get("passed") is None)
+    text = f"{passed} of {len(checks) - unchecked} checks passed"
+    text += f", {unchecked} criteria not checked" if unchecked else ""
+    return condition("GoalMet", seen.goal_met, "ChecksPassed" if seen.goal_met else "ChecksFailed", text)

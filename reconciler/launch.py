@@ -34,12 +34,7 @@ def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec
         TryAgain: a file changed after its digest was taken; the next pass sees the new content.
     """
     limits = want.spec.get("run", {}).get("limits") or {}
-    env = least_environment(environ, want.recipe.path_prefix)
-    env.update(resolve_env(want.spec.get("env", ()), environ, source=want.source.file, folder=want.recipe.source_dir))
-    env["HAYMAKER_DEPLOYMENT"] = want.name
-    env["HAYMAKER_DEPLOYMENT_ID"] = entry.id
-    env["HAYMAKER_SOURCE_DIR"] = want.recipe.source_dir
-    env["HAYMAKER_CONFIG"] = "config.json"
+    env = _environment(want, entry, environ, want.spec.get("env", ()))
     return RunSpec(
         argv=want.recipe.argv,
         env=env,
@@ -52,6 +47,21 @@ def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec
         cpu_seconds=limits.get("cpuTime"),
         open_files=limits.get("openFiles"),
     )
+
+
+def check_environment(want: Desired, entry: Entry, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give what the agent's checks get: what it got, without anything that a reference resolved."""
+    return _environment(want, entry, environ, [e for e in want.spec.get("env", ()) if "valueFrom" not in e])
+
+
+def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declared: Any) -> dict[str, str]:
+    env = least_environment(environ, want.recipe.path_prefix)
+    env.update(resolve_env(declared, environ, source=want.source.file, folder=want.recipe.source_dir))
+    env["HAYMAKER_DEPLOYMENT"] = want.name
+    env["HAYMAKER_DEPLOYMENT_ID"] = entry.id
+    env["HAYMAKER_SOURCE_DIR"] = want.recipe.source_dir
+    env["HAYMAKER_CONFIG"] = "config.json"
+    return env
 
 
 def least_environment(environ: Mapping[str, str], path_prefix: str = "") -> dict[str, str]:

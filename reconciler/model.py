@@ -127,6 +127,9 @@ class Desired:
     side_effects: str = "external"  # none, external
     strategy: str = "Recreate"  # Recreate, OnCompletion, Manual
     has_checks: bool = False
+    criteria: tuple[
+        Json, ...
+    ] = ()  # the goal's own: {"text", "check": {"language", "code", "line", "timeout"} or None}
     depends_on: tuple[Dependency, ...] = ()
     deletion_policy: str = "Delete"  # Delete, Retain, Orphan
     protect: bool = False
@@ -152,10 +155,10 @@ class Desired:
         Raises:
             KeyError, TypeError, ValueError: it did not.
         """
-        plain = {name: record[name] for name in _PLAIN}
+        plain = {name: record[name] for name in _PLAIN if name in record}
         recipe = record["recipe"]
         return cls(
-            **{**plain, "renamed_from": tuple(record["renamed_from"])},
+            **{**plain, "renamed_from": tuple(record["renamed_from"]), "criteria": tuple(record.get("criteria", ()))},
             source=Source(*record["source"]),
             spec=record["spec"],
             recipe=Recipe(**{**recipe, "argv": tuple(recipe["argv"])}),

@@ -116,7 +116,7 @@ def _plan_one(draft: _Draft, want: Desired, seen: Observed | None, old_name: str
     after: tuple[int, ...] = ()
     if old_name is not None:
         seen = draft.seen[old_name]
-        if not seen.doubt:
+        if not seen.doubt and seen.phase is not RunPhase.UNREACHABLE:
             number = draft.add(Verb.RENAME, want.name, f"renamedFrom names {old_name}", old_name=old_name)
             after = (number,)
     _plan_pair(draft, want, seen, after)

@@ -90,7 +90,7 @@ def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, An
 def _error(run: Run | None) -> str | None:
     if run is None:
         return None
-    failed = [str(c["name"]) for c in run.checks if not c.get("passed")]
+    failed = [str(c["name"]) for c in run.checks if c.get("passed") is False]
     return f"checks failed: {', '.join(failed)}" if failed and run.exit_code == 0 else run.exit_text
 
 

@@ -160,14 +160,17 @@ def run_line(run: Run, phase: RunPhase, now: float) -> str:
     return f"{attempt}, {started}, ended {age(now - run.ended_at)} ago{lasted}: {clean(run.exit_text)}"
 
 
+_VERDICTS = {True: "passed", False: "failed", None: "not checked"}
+
+
 def checks_lines(run: Run) -> list[str]:
     """Give each check with its verdict, and what a failed one said."""
     lines = []
     width = max(len(str(check.get("name"))) for check in run.checks)
     for check in run.checks:
-        verdict = "passed" if check.get("passed") else "failed"
-        lines.append(f"  {str(check.get('name')).ljust(width)}  {paint(verdict, COLOURS[verdict])}")
+        verdict = _VERDICTS[check.get("passed")]
+        lines.append(f"  {str(check.get('name')).ljust(width)}  {paint(verdict, COLOURS.get(verdict, ""))}")
         said = str(check.get("output") or "").strip().splitlines()
-        if said and not check.get("passed"):
+        if said and check.get("passed") is False:
             lines += [f"    {clean(line)}" for line in said[-OUTPUT_LINES:]]
     return lines

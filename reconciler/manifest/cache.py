@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest.codec import decode_desired, encode_desired
+from reconciler.manifest.codec import decode_desired, decode_shape, encode_desired, encode_shape
 from reconciler.manifest.problems import Flaw
 from reconciler.manifest.trees import Listing, Stamp, is_settled
 from reconciler.model import FleetPolicy
@@ -84,8 +84,7 @@ class Folder:
 
     # As it stands in the cache: what is not asked for is not made.
     raw: dict[str, list[Any]] = field(default_factory=dict)
-    contexts: list[list[Any]] = field(default_factory=list)
-    defaults: Json = field(default_factory=dict)
+    shapes: list[list[Any]] = field(default_factory=list)
 
     def entry_for(self, file: str, stamp: Stamp | None) -> Entry | None:
         """Return what is known of a file, if it is as it was."""
@@ -104,14 +103,13 @@ class Folder:
         return Entry(stamp, blob, kept, workloads or [], fleet, [Flaw(**flaw) for flaw in flaws or ()])
 
     def _kept(self, record: list[Any]) -> Kept:
-        workload, context = self.contexts[record[1]][:2]
+        workload, context = self.shapes[record[1]][0][:2]
         return Kept(workload, context, record[2], None, record)
 
     def desire(self, root: str, file: str, name: str, kept: Kept) -> Desired:
         if kept.desired is None:
             assert kept.record is not None
-            context = self.contexts[kept.record[1]]
-            kept.desired = decode_desired(name, file, root, kept.record, context, self.defaults)
+            kept.desired = decode_desired(name, file, root, kept.record, self.shapes[kept.record[1]])
         return kept.desired
 
     def is_current(self, listing: Listing, tree: Tree, home: Path | None, *, write: bool) -> bool:
@@ -137,9 +135,9 @@ class Folder:
 
     def replay(self, root: str) -> None:
         """Give every deployment of every entry: what a pass over unchanged files comes to."""
-        contexts, defaults = self.contexts, self.defaults
+        shapes = self.shapes
         found = {
-            name: decode_desired(name, file, root, record, contexts[record[1]], defaults)
+            name: decode_desired(name, file, root, record, shapes[record[1]])
             for file, raw in self.raw.items()
             for name, record in raw[_DEPLOYMENTS].items()
         }
@@ -177,15 +175,14 @@ def _decode(record: Json) -> Folder:
         revision=record["revision"],
         file_count=len(record["files"]),
         is_whole=record["is_whole"],
-        contexts=record["contexts"],
-        defaults=record["defaults"],
+        shapes=[decode_shape(shape, record["defaults"]) for shape in record["shapes"]],
     )
 
 
 def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> None:
     """Keep what this pass read, as far as its stamps vouch for it; `started_ns` is when the pass began."""
-    contexts: dict[str, int] = {}
-    table: list[list[Any]] = []
+    numbers: dict[str, int] = {}  # a shape as text -> its place in the table
+    shapes: list[list[Any]] = []
     files = {}
     for file, entry in folder.files.items():
         if entry.stamp is None or len(entry.stamp) == 1 or not is_settled(entry.stamp, started_ns):
@@ -194,11 +191,11 @@ def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> N
         for name, kept in entry.deployments.items():
             desired = kept.desired
             assert desired is not None
-            index = contexts.setdefault(kept.context, len(table))
-            if index == len(table):
-                recipe = desired.recipe
-                table.append([kept.workload, kept.context, list(recipe.argv), recipe.path_prefix, recipe.workload_dir])
-            deployments[name] = encode_desired(desired, index, kept.references, defaults)
+            shape = encode_shape(desired, kept.context, defaults)
+            number = numbers.setdefault(json.dumps(shape), len(shapes))
+            if number == len(shapes):
+                shapes.append(shape)
+            deployments[name] = encode_desired(desired, number, kept.references, defaults)
         flaws = [
             {"what": flaw.what, "fix": flaw.fix, "file": flaw.file, "line": flaw.line, "column": flaw.column,
              "field": flaw.field, "name": flaw.name, "severity": flaw.severity}
@@ -220,7 +217,7 @@ def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> N
     record = {
         "version": VERSION,
         "code": _code_stamp(),
-        "contexts": table,
+        "shapes": shapes,
         "defaults": defaults,
         "files": files,
         "references": references,

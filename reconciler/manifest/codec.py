@@ -7,14 +7,15 @@ from typing import Any
 
 from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
 
-# A record: [line, context, references, digest, settings, spec, fields, recipe]. A context gives the rest of the
-# recipe: [workload, key, argv, path_prefix, workload_dir].
+# What deployments have in common is a shape, kept once: [context, settings, spec, fields], the context being
+# [workload, key, argv, path_prefix, workload_dir]. A record is the rest: [line, shape, references, digest, spec, recipe].
 _APART = frozenset({"name", "workload", "digest", "source", "spec", "recipe", "settings"})
+_OWN = frozenset({"workload", "config", "goal", "env", "files", "inPlaceConfig"})
 _RECIPE = ("config", "files", "file_digests", "inline_files")
 
 
-def encode_desired(desired: Desired, context: int, references: list[str], defaults: Json) -> list[Any]:
-    """Return the record of a deployment; `defaults` is the spec that has nothing but defaults."""
+def encode_shape(desired: Desired, context: str, defaults: Json) -> list[Any]:
+    """Return what a deployment probably shares; `defaults` is the spec that has nothing but defaults."""
     plain = Desired("", "", "", desired.source, {}, desired.recipe)
     kept: dict[str, Any] = {}
     for name in _fields():
@@ -28,42 +29,58 @@ def encode_desired(desired: Desired, context: int, references: list[str], defaul
     spec = {
         key: _less(value, defaults.get(key))
         for key, value in desired.spec.items()
-        if key not in defaults or defaults[key] != value
+        if key not in _OWN and defaults[key] != value
     }
+    recipe = desired.recipe
+    about = [desired.workload, context, list(recipe.argv), recipe.path_prefix, recipe.workload_dir]
+    return [about, desired.settings, spec, kept]
+
+
+def encode_desired(desired: Desired, shape: int, references: list[str], defaults: Json) -> list[Any]:
+    """Return the record of a deployment."""
+    own = {key: value for key, value in desired.spec.items() if key in _OWN and defaults.get(key, _OWN) != value}
     recipe = {name: value for name in _RECIPE if (value := getattr(desired.recipe, name))}
     if desired.recipe.config == desired.spec["config"]:
         recipe.pop("config", None)
     elif not desired.recipe.config:
         recipe["config"] = {}
-    return [desired.source.line, context, references, desired.digest, desired.settings, spec, kept, recipe]
+    return [desired.source.line, shape, references, desired.digest, own, recipe]
 
 
-def decode_desired(name: str, file: str, root: str, record: list[Any], context: list[Any], defaults: Json) -> Desired:
-    """Return the deployment of a record. What is at its default is shared between deployments: never change it."""
-    line, _, _, digest, settings, own, kept, extra = record
+def decode_shape(shape: list[Any], defaults: Json) -> list[Any]:
+    """Fill a shape's defaults in, once for all that share it."""
+    about, settings, own, kept = shape
+    about[2] = tuple(about[2])
     spec = {**defaults, **own}
     for key in ("run", "artifacts", "update"):
         if key in own:
             spec[key] = {**defaults[key], **own[key]}
+    if "backoff" in kept:
+        kept["backoff"] = Backoff(*kept["backoff"])
+    if "depends_on" in kept:
+        kept["depends_on"] = tuple(Dependency(*item) for item in kept["depends_on"])
+    if "renamed_from" in kept:
+        kept["renamed_from"] = tuple(kept["renamed_from"])
+    return [about, settings, spec, kept]
+
+
+def decode_desired(name: str, file: str, root: str, record: list[Any], shape: list[Any]) -> Desired:
+    """Return the deployment of a record. Parts of its spec are shared between deployments: never change them."""
+    line, _, _, digest, own, extra = record
+    about, settings, common, kept = shape
+    spec = {**common, **own}
     folder = file.rpartition("/")[0]
     recipe = Recipe(
-        tuple(context[2]),
-        context[3],
-        context[4],
+        about[2],
+        about[3],
+        about[4],
         f"{root}/{folder}" if folder else root,
         extra.get("config", spec["config"]),
         extra.get("files") or {},
         extra.get("file_digests") or {},
         extra.get("inline_files") or {},
     )
-    if kept:
-        if "backoff" in kept:
-            kept["backoff"] = Backoff(*kept["backoff"])
-        if "depends_on" in kept:
-            kept["depends_on"] = tuple(Dependency(*item) for item in kept["depends_on"])
-        if "renamed_from" in kept:
-            kept["renamed_from"] = tuple(kept["renamed_from"])
-    return Desired(name, context[0], digest, Source(file, line), spec, recipe, settings=settings, **kept)
+    return Desired(name, about[0], digest, Source(file, line), spec, recipe, settings=settings, **kept)
 
 
 def _less(value: Any, default: Any) -> Any:

@@ -39,6 +39,10 @@ class References:
         absolute = self._place(folder, path, "")
         return absolute, self._read(absolute)
 
+    def text(self, absolute: str) -> str:
+        """Return the text of a file that `digest` has placed. Raises UnicodeDecodeError, Unreadable."""
+        return self._read(absolute).decode("utf-8")
+
     def _read(self, absolute: str) -> bytes:
         content, stamp = self.tree.read(absolute, _MAX_BYTES)
         self.digests[absolute] = Reference(stamp, hashlib.sha256(content).hexdigest(), blob_name(content))

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.errors import ManifestError
 from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
 from reconciler.manifest.defaults import merge, rebase
@@ -54,6 +55,7 @@ class _Resolution:
         self.recipe_digests: dict[str, str] = {}
         self.inline_files: dict[str, str] = {}
         self.file_digests: dict[str, str] = {}
+        self.criteria: tuple[dict[str, Any], ...] = ()
 
     def run(self) -> Resolved | None:
         before = len(self.declared.flaws.found)
@@ -63,6 +65,10 @@ class _Resolution:
         self._check_policy(spec)
         config = self._config(spec)
         spec["goal"], config = self._goal(spec, config)
+        if self.fleet.require_checks and not self._has_checks(spec):
+            self.declared.complain(
+                "the fleet requires checks", "add one to spec.success.checks, or to a criterion of its goal", "success"
+            )
         run_config = self._config_files(config)
         self._check_env(spec)
         self._inline_schemas(spec)
@@ -106,8 +112,6 @@ class _Resolution:
                 f"the fleet allows no workload '{self.workload.name}'",
                 "add it to spec.policy.allowedWorkloads of the Fleet, or use another", "workload",
             )  # fmt: skip
-        if self.fleet.require_checks and not spec["success"]["checks"]:
-            declared.complain("the fleet requires success.checks", "add a check to spec.success.checks", "success")
         version = spec["workload"]["version"]
         if version:
             self._check_version(version)
@@ -155,6 +159,7 @@ class _Resolution:
         if goal is not None and goal["inline"] is not None:
             text = goal["inline"]
             self.inline_files[GOAL_FILE] = text
+            self.criteria = self._criteria(text, "the goal", ("goal", "inline"))
             return {"inline": text, "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}, rest
         if goal is not None:
             file, path, folder = goal["file"], ("goal", "file"), self.folder
@@ -166,7 +171,34 @@ class _Resolution:
         digest = self._take(file, folder, GOAL_FILE, path)
         if digest == hashlib.sha256(b"").hexdigest():
             self.declared.complain(f"the goal '{file}' is empty", "write the goal", *path)
+        elif digest:
+            self.criteria = self._criteria_of_file(file, path)
         return {"file": file, "sha256": digest}, rest
+
+    def _criteria_of_file(self, file: str, path: Path) -> tuple[dict[str, Any], ...]:
+        try:
+            text = self.references.text(self.recipe_files[GOAL_FILE])
+        except Unreadable as error:
+            self.declared.complain(f"'{file}': {error.what}", error.fix, *path)
+        except UnicodeDecodeError:
+            self.declared.complain(f"the goal '{file}' is not UTF-8", "save it as UTF-8", *path)
+        else:
+            return self._criteria(text, file, path)
+        return ()
+
+    def _criteria(self, text: str, file: str, path: Path) -> tuple[dict[str, Any], ...]:
+        """Read the goal's own success criteria: those with a check decide GoalMet beside `success.checks`."""
+        from agent_haymaker.goals.reading import read_goal
+
+        try:
+            criteria = read_goal(text, file).criteria()
+        except ManifestError as error:
+            self.declared.complain(f"{error.where}: {error.what}", error.fix or "correct the goal", *path)
+            return ()
+        return tuple({"text": c.text, "check": asdict(c.check) if c.check else None} for c in criteria)
+
+    def _has_checks(self, spec: dict[str, Any]) -> bool:
+        return bool(spec["success"]["checks"]) or any(c["check"] for c in self.criteria)
 
     def _config_files(self, config: dict[str, Any]) -> dict[str, Any]:
         """Take note of every file that the config names; return the config as the agent will see it."""
@@ -291,7 +323,8 @@ class _Resolution:
             grace=run["terminationGracePeriod"],
             side_effects=run["sideEffects"],
             strategy=spec["update"]["strategy"],
-            has_checks=bool(spec["success"]["checks"]),
+            has_checks=self._has_checks(spec),
+            criteria=self.criteria,
             depends_on=tuple(Dependency(item["name"], item["condition"]) for item in spec["dependsOn"]),
             deletion_policy=spec["deletionPolicy"],
             protect=spec["protect"],

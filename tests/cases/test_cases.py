@@ -51,7 +51,7 @@ def test_the_plan_is_exactly_this(name):
     refusal = "" if loaded.fleet.prune and loaded.complete else "prune is off"
     if not loaded.complete:
         refusal = "a manifest is wrong or cannot be read, and may be the one that declares it"
-    broken = {n: "its manifest is wrong, and no good one was ever applied" for n in loaded.broken_names}
+    broken = dict.fromkeys(loaded.broken_names, "its manifest is wrong, and no good one was ever applied")
     seen = world(case, loaded.desired)
     plan = make_plan(
         loaded.desired, seen, policy=loaded.fleet, now=NOW, removals=Removals(refusal=refusal),

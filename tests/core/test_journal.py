@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent_haymaker.errors import PlatformError
 from reconciler.inventory import Entry, Run, load_inventory
 from reconciler.journal import Journal, Position, read_backwards, read_tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def entry(name: str, **facts) -> Entry:

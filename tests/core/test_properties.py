@@ -7,8 +7,8 @@ compare the two); it is this file's only model.
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +17,9 @@ from reconciler.model import Dependency, Observed, RunPhase, Verb
 from reconciler.plan import Removals, make_plan
 from reconciler.report import plan_json
 from tests.core.words import FLEET, NOW, desired, observed
+
+if TYPE_CHECKING:
+    import random
 
 NAMES = ["a", "b", "c", "d", "e"]
 DIGESTS = ["1:a", "1:b"]
@@ -107,7 +110,7 @@ def apply_plan(plan, want, seen):
                 o = replace(o, phase=RunPhase.NONE, digest=w.digest, recorded=False)
             case _:
                 pass
-        if action.verb not in (Verb.RECORD,) and not (action.verb is Verb.STOP and action.replaces):
+        if action.verb != Verb.RECORD and not (action.verb is Verb.STOP and action.replaces):
             o = replace(o, settings=w.settings, stopped=w.stopped, suspended=w.suspend, annotations=w.annotations)
         world[name] = o
     return world
