@@ -17,7 +17,7 @@ help:
 	@echo 'make check       lint, types, import contracts, then the tests'
 	@echo 'make check-slow  the long tests of the real thing'
 	@echo 'make golden      rewrite the expected outputs under tests/; review the diff as behaviour'
-	@echo 'make bench       measure, beside the peers'
+	@echo 'make bench       measure; PEERS=DIR beside the peers installed there, BENCH="--large" with 10,000 too'
 	@echo 'make lock        renew requirements/ from pyproject.toml (UPGRADE=1: take the newest versions)'
 	@echo 'make clean       remove .venv, caches and what make demo left'
 
@@ -66,7 +66,7 @@ golden: .venv/.dev
 	git status --short -- tests schemas docs
 
 bench: .venv/.dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(PEERS),--peers "$(PEERS)") $(if $(HARNESS),--harness "$(HARNESS)") $(BENCH)
 
 lock: .venv/.python
 	@test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && \

@@ -1,0 +1,1 @@
+"""What haymaker costs, measured on real files and real processes; `make bench` runs it. Never a timed test."""
