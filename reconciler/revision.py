@@ -4,6 +4,7 @@ Which commit a folder stands at, and whether it has changes that no commit holds
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ def revision_of(folder: str) -> dict[str, Any]:
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", "."))}
 
 
+def content_at(folder: str, revision: str, path: str) -> str:
+    """Give a file's text as a revision of the folder's repository has it; "" where it has none."""
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    relative = os.path.relpath(path, root) if root else ""
+    return _git(folder, "show", f"{revision}:{relative}") if root else ""
+
+
 def _git(folder: str, *args: str) -> str:
     try:
         run = subprocess.run(
@@ -28,4 +36,4 @@ def _git(folder: str, *args: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return run.stdout.strip() if run.returncode == 0 else ""
+    return run.stdout.rstrip("\n") if run.returncode == 0 else ""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reconciler.load import Loaded
     from reconciler.model import Desired, Plan
 
+GOAL = "prompt.md"  # what the goal is called in a workspace
+
 
 @click.command()
 @manifests_option
@@ -78,7 +80,7 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
     older: Loaded | None = load_base(path, base, loaded, home=app.home) if base is not None else None
     show_problems(loaded.problems)
     made = plan_against(older, loaded, now=app.now())
-    diffs = _goal_diffs(made, older.desired if older else {}, loaded.desired) if goals else {}
+    diffs = _goal_diffs(made, older, loaded, base) if goals and older is not None and base is not None else {}
     _print(made, output, diffs)
     if any(p.severity == "error" for p in loaded.problems):
         finish(ExitCode.INVALID)
@@ -106,13 +108,19 @@ def _changed(made: Plan) -> list[str]:
     return sorted({a.name for a in made.actions if a.replaces or a.verb is Verb.UPDATE})
 
 
-def _goal_diffs(made: Plan, old: dict[str, Desired], new: dict[str, Desired]) -> dict[str, str]:
+def _goal_diffs(made: Plan, older: Loaded, loaded: Loaded, base: str) -> dict[str, str]:
+    from reconciler.revision import content_at
+
     diffs = {}
     for name in _changed(made):
-        if name in old and name in new:
-            diff = _unified(_goal_text(old[name]), _goal_text(new[name]))
-            if diff:
-                diffs[name] = diff
+        was, now = older.desired.get(name), loaded.desired.get(name)
+        if was is None or now is None:
+            continue
+        path = was.recipe.files.get(GOAL)
+        old = content_at(loaded.root, base, path) if path else was.recipe.inline_files.get(GOAL, "")
+        diff = _unified(old, _goal_text(now))
+        if diff:
+            diffs[name] = diff
     return diffs
 
 
@@ -126,7 +134,7 @@ def _goal_diffs_here(done: Pass) -> dict[str, str]:
         if entry is None or want is None or entry.run is None or entry.run.handle is None:
             continue
         try:
-            with done.engine.open_file(Handle.from_json(entry.run.handle), "prompt.md") as file:
+            with done.engine.open_file(Handle.from_json(entry.run.handle), GOAL) as file:
                 old = file.read().decode(errors="replace")
         except OSError:
             continue
@@ -137,10 +145,10 @@ def _goal_diffs_here(done: Pass) -> dict[str, str]:
 
 
 def _goal_text(want: Desired) -> str:
-    inline = want.recipe.inline_files.get("prompt.md")
+    inline = want.recipe.inline_files.get(GOAL)
     if inline is not None:
         return inline
-    path = want.recipe.files.get("prompt.md")
+    path = want.recipe.files.get(GOAL)
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
     except OSError:

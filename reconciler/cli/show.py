@@ -169,7 +169,7 @@ def checks_lines(run: Run) -> list[str]:
     width = max(len(str(check.get("name"))) for check in run.checks)
     for check in run.checks:
         verdict = _VERDICTS[check.get("passed")]
-        lines.append(f"  {str(check.get('name')).ljust(width)}  {paint(verdict, COLOURS.get(verdict, ""))}")
+        lines.append(f"  {str(check.get('name')).ljust(width)}  {paint(verdict, COLOURS.get(verdict, ''))}")
         said = str(check.get("output") or "").strip().splitlines()
         if said and check.get("passed") is False:
             lines += [f"    {clean(line)}" for line in said[-OUTPUT_LINES:]]

@@ -8,7 +8,8 @@ from typing import Any
 from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
 
 # What deployments have in common is a shape, kept once: [context, settings, spec, fields], the context being
-# [workload, key, argv, path_prefix, workload_dir]. A record is the rest: [line, shape, references, digest, spec, recipe].
+# [workload, key, argv, path_prefix, workload_dir]. A record is the rest: [line, shape, references, digest, spec,
+# recipe].
 _APART = frozenset({"name", "workload", "digest", "source", "spec", "recipe", "settings"})
 _OWN = frozenset({"workload", "config", "goal", "env", "files", "inPlaceConfig"})
 _RECIPE = ("config", "files", "file_digests", "inline_files")
