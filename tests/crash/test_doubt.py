@@ -1,0 +1,57 @@
+"""When nobody saw how a run ended: what may be run again is, what may have had effects waits for a person."""
+
+from __future__ import annotations
+
+from agent_haymaker.testing import eventually
+
+
+def lose(world, name):
+    """Kill the shim, then the agent: nobody is left who could have seen its end."""
+    agent = world.one(name)
+    world.kill(world.shim)
+    world.kill(agent.pid)
+
+
+def test_a_task_with_side_effects_whose_end_nobody_saw_is_in_doubt_and_is_not_started_again(world):
+    world.declare("job", run={"mode": "task", "restartPolicy": "Always"})
+    world.apply()
+    lose(world, "job")
+    world.apply(code=5)  # puts on record that it is lost
+    said = world.apply(code=5)
+    assert "! blocked job  nobody saw how its run ended, and run.sideEffects is external" in said.out
+    world.check_exactly()
+    assert world.starts("job") == 1
+    # A person decides: a new generation runs.
+    world.declare("job", run={"mode": "task", "restartPolicy": "Always"}, config={"size": 2})
+    world.apply()
+    world.check_exactly("job")
+
+
+def test_a_task_without_side_effects_whose_end_nobody_saw_runs_again(world):
+    world.task("job", "stay")
+    world.apply()
+    lose(world, "job")
+    world.settle()
+    world.check_exactly("job")
+    assert world.starts("job") == 2
+
+
+def test_a_service_whose_end_nobody_saw_is_healed(world):
+    world.declare("web")
+    world.apply()
+    lose(world, "web")
+    world.settle()
+    world.check_exactly("web")
+
+
+def test_agents_outlive_their_shim_and_are_stopped_without_it(world):
+    world.declare("web")
+    world.apply()
+    agent = world.one("web")
+    world.kill(world.shim)
+    assert "nothing to do" in world.apply().out
+    assert world.one("web").pid == agent.pid
+    world.declare("web", desiredState="stopped")
+    world.apply()
+    world.check_exactly()
+    eventually(lambda: world.record("web")["status"] == "stopped")
