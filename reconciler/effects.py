@@ -235,9 +235,13 @@ class Effects:
     async def settle(self) -> list[str]:
         """Put on record what a killed pass left open, as `observe` found it; give what to tell a person."""
         told = []
-        for name, entry in sorted(self.world.recovered.items()):
+        for name in sorted(self.world.recovered):
+            # As it was looked at, its end included: an action of this pass goes on from here.
+            entry = self.world.entries.get(name)
             if entry is not None:
                 entry = await self._with_state(entry)
+            before = self.inventory.entries.get(name)
+            await self._forget(before.run if before else None, entry.run if entry else None)
             self._append_result(name, entry)
             alive = entry is not None and entry.run is not None and not entry.run.recorded
             told.append(f"{name}: an earlier pass was interrupted; " + ("its agent is adopted" if alive else "settled"))
@@ -258,11 +262,11 @@ class Effects:
         self._remember(entry)
         return entry
 
-    async def _forget(self, run: Run | None) -> None:
-        """Let the engine drop an ended run, and what a killed pass left of its checks. Twice does no harm."""
-        if run is not None and run.handle is not None:
-            handle = Handle.from_json(run.handle)
-            await self._forget_checks(handle, run)
+    async def _forget(self, old: Run | None, new: Run | None = None) -> None:
+        """Let the engine drop an ended run and its checks, unless `new` is the same. Twice does no harm."""
+        if old is not None and old.handle is not None and (new is None or new.key != old.key):
+            handle = Handle.from_json(old.handle)
+            await self._forget_checks(handle, old)
             await self.engine.forget(handle)
 
     async def _forget_checks(self, handle: Handle, run: Run | None) -> None:
