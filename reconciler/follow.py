@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agent_haymaker.engines import Handle
 from reconciler.converge import converge
 from reconciler.health import Health, describe
-from reconciler.model import OutcomeStatus, RunPhase, Verdict
+from reconciler.model import OutcomeStatus, RunPhase, Verb, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,10 +119,14 @@ def assess(app: App, done: Pass) -> list[Waiting]:
     """Say of each deployment that this pass was about whether it has come to rest."""
     left = {item.name: item for item in done.plan.left}
     failed = {o.action.name: o for o in done.outcomes if o.status is not OutcomeStatus.DONE}
+    acted = {o.action.name for o in done.outcomes if o.action.verb is not Verb.DELETE}
     standing = []
-    for name in sorted(left.keys() | failed.keys()):
+    for name in sorted(left.keys() | failed.keys() | acted):
         if name in failed:
             standing.append(Waiting(name, "failed", failed[name].message, settled=True, good=False))
+            continue
+        if name in acted:  # what it came to, only another look can tell
+            standing.append(Waiting(name, "changed", "", settled=False, good=False))
             continue
         item, seen = left[name], done.seen.get(name)
         if item.blocked:

@@ -1,0 +1,3 @@
+from support.fixtures import world
+
+__all__ = ["world"]

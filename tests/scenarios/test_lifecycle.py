@@ -1,0 +1,288 @@
+"""
+What a manifest asks for is what happens: each field that this version acts on, with the real CLI and real agents.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from agent_haymaker.testing import eventually
+
+
+def run_of(world, name: str) -> dict:
+    return world.entries()[name]["run"]
+
+
+def test_desired_state_stops_and_starts_the_same_deployment(world):
+    world.declare("web")
+    world.apply()
+    first, record = world.one("web"), world.record("web")
+    world.declare("web", desiredState="stopped")
+    assert "stopped web" in world.apply().out
+    world.check_exactly()
+    assert world.record("web")["status"] == "stopped"
+    world.declare("web")
+    assert "started web" in world.apply().out
+    assert world.one("web").pid != first.pid
+    assert world.record("web")["deployment_id"] == record["deployment_id"]
+
+
+def test_a_changed_config_replaces_and_a_changed_label_does_not(world):
+    world.declare("web", config={"size": 1})
+    world.apply()
+    first = world.one("web").pid
+    world.declare("web", config={"size": 1}, labels={"team": "a"})
+    assert "labels.team none → a" in world.apply().out
+    assert world.one("web").pid == first
+    world.declare("web", config={"size": 2}, labels={"team": "a"})
+    said = world.apply()
+    assert "-/+ replace web" in said.out
+    assert "config.size 1 → 2" in said.out
+    eventually(lambda: world.one("web").pid != first, within=5)
+    world.check_exactly("web")
+
+
+def test_on_completion_lets_the_run_end_and_then_replaces(world):
+    world.task("job", "work", update={"strategy": "OnCompletion"}, config={"size": 1})
+    world.apply()
+    first = world.one("job").pid
+    world.task("job", "work", update={"strategy": "OnCompletion"}, config={"size": 2})
+    assert "OnCompletion lets this run end first" in world.apply().out
+    assert world.one("job").pid == first
+    (world.ledger / "job.go").touch()
+    world.settle()
+    assert world.starts("job") == 2
+
+
+def test_manual_waits_for_the_restart_annotation(world):
+    world.declare("web", update={"strategy": "Manual"})
+    world.apply()
+    first = world.one("web").pid
+    path = world.declare("web", update={"strategy": "Manual"}, config={"size": 2})
+    assert "update.strategy is Manual" in world.plan(code=5).out
+    document = json.loads(path.read_text())
+    document["metadata"]["annotations"] = {"haymaker/restartedAt": "2026-11-22"}
+    path.write_text(json.dumps(document))
+    assert "a restart was asked for" in world.apply().out
+    eventually(lambda: world.one("web").pid != first, within=5)
+
+
+def test_suspend_leaves_a_dead_service_dead_until_it_is_lifted(world):
+    world.declare("web")
+    world.apply()
+    world.declare("web", suspend=True)
+    world.apply()
+    world.kill(world.one("web").pid)
+    assert "nothing to do" in world.apply().out
+    assert not world.agents("web")
+    world.declare("web")
+    world.settle()
+    world.check_exactly("web")
+
+
+def test_a_task_runs_once_and_rests(world):
+    world.task("job")
+    world.apply("--wait")
+    assert "nothing to do" in world.apply().out
+    assert world.starts("job") == 1
+    assert world.record("job")["status"] == "completed"
+
+
+def test_a_failed_task_is_not_run_again_by_default(world):
+    world.task("job", "fail")
+    world.apply("--wait", code=3)
+    world.apply(code=0)
+    assert world.starts("job") == 1
+    assert "signal" not in world.record("job")["error"]
+    assert world.record("job")["error"] == "exit code 1"
+
+
+def test_on_failure_runs_again_up_to_its_limit_and_is_given_up(world):
+    world.task("job", "fail", run={"restartPolicy": "OnFailure", "backoffLimit": 2, "backoff": {"duration": "10ms"}})
+    said = world.apply("--wait", code=5)
+    assert "3 failed runs, run.backoffLimit is 2" in said.err
+    assert world.starts("job") == 3
+    assert [line["attempt"] for line in world.history("job")] == [1, 2, 3]
+    world.task("job", "fail", config={"size": 2}, run={"restartPolicy": "OnFailure", "backoffLimit": 2})
+    world.apply()
+    assert run_of(world, "job")["attempt"] == 1, "a new generation counts from one"
+
+
+def test_a_timeout_ends_the_run_although_nothing_of_haymaker_but_the_shim_is_there(world):
+    world.task("job", "stay", run={"timeout": "300ms", "terminationGracePeriod": "2s"})
+    world.apply()
+    eventually(lambda: not world.agents("job"), within=10)
+    world.apply()
+    assert world.record("job")["error"] == "stopped at its timeout"
+
+
+def test_checks_decide_and_a_lie_is_degraded(world):
+    world.task("job", "report", success={"checks": [{"name": "long", "file": {"path": "report.md", "minBytes": 9999}}]})
+    said = world.apply("--wait", code=3)
+    assert "its checks failed: long" in said.err
+    assert "fewer than 9999" in world.run("status", "job").out
+    assert world.record("job")["status"] == "failed"
+
+
+def test_checks_see_no_credential_and_a_hanging_one_ends_with_its_tree(world):
+    checks = [
+        {"name": "bare", "command": ["sh", "-c", 'test -z "$TOKEN" && test -n "$LEDGER"']},
+        {"name": "hangs", "command": ["sh", "-c", "sleep 1000 & sleep 1000"], "timeout": "300ms"},
+    ]
+    world.task("job", success={"checks": checks}, env=[{"name": "TOKEN", "valueFrom": {"env": "MY_TOKEN"}}])
+    world.apply("--wait", code=3, MY_TOKEN="hunter2hunter2")
+    verdicts = {c["name"]: c for c in run_of(world, "job")["checks"]}
+    assert verdicts["bare"]["passed"], verdicts
+    assert "ended at its timeout of 0.3 s" in verdicts["hangs"]["output"]
+    eventually(lambda: not world.everybody(), within=5)
+    assert "hunter2hunter2" not in "".join(str(v) for v in world.snapshot().values())
+
+
+def test_a_goals_own_criteria_decide_goal_met(world):
+    world.write("goal.md", "# Greet\n\n## Goal\nGreet.\n\n## Steps\n```sh\necho hello > out.txt\n```\n\n"
+                "## Success Criteria\n- It greets: `grep -q hello out.txt`\n- It is friendly.\n")  # fmt: skip
+    world.write("greet.yaml", json.dumps({
+        "apiVersion": "haymaker/v1", "kind": "Deployment", "metadata": {"name": "greet"},
+        "spec": {"workload": "goal-agent", "goal": {"file": "goal.md"}},
+    }))  # fmt: skip
+    world.apply("--wait")
+    assert run_of(world, "greet")["goal_met"] is True
+    said = world.run("status", "greet")
+    assert "1 of 1 checks passed, 1 criteria not checked" in said.out
+    assert "Goal achieved" in world.run("logs", "greet").out
+
+
+def test_a_new_generation_of_a_task_cannot_pass_on_old_files(world):
+    check = {"checks": [{"name": "made", "file": {"path": "report.md"}}]}
+    world.task("job", "report", success=check)
+    world.apply("--wait")
+    world.task("job", "fail", success=check)
+    world.apply("--wait", code=3)
+    assert run_of(world, "job")["goal_met"] is False
+    kept = list((world.home / "runs").glob("*/*/workspace/report.md"))
+    assert len(kept) == 1, "the old workspace is put aside whole"
+
+
+def test_artifacts_are_kept_after_the_deployment_is_gone(world):
+    world.task("job", "report", artifacts={"paths": ["*.md"]})
+    world.apply("--wait")
+    world.delete()
+    assert [p.read_text() for p in (world.home / "runs").glob("*/*/artifacts/report.md")] == ["# all is well\n"]
+    world.check_exactly()
+
+
+@pytest.mark.parametrize("condition", ["Completed", "GoalMet"])
+def test_a_dependent_starts_when_its_condition_holds(world, condition):
+    world.task("first", "work", success={"checks": [{"name": "made", "file": {"path": "report.md"}}]})
+    world.task("second", dependsOn=[{"name": "first", "condition": condition}])
+    world.apply()
+    assert not world.starts("second")
+    assert "first is not" in world.run("status", "second").out
+    (world.ledger / "first.go").touch()
+    world.apply("--wait")
+    assert world.starts("second") == 1
+
+
+def test_wait_gives_up_at_its_timeout_with_four(world):
+    world.task("job", "work")
+    said = world.apply("--wait", "--timeout", "500ms", code=4)
+    assert "not at rest yet: job" in said.err
+    world.check_exactly("job")
+
+
+def test_retain_keeps_the_workspace_and_orphan_the_process(world):
+    world.fleet(sync={"prune": True, "maxDeletions": "100%"})
+    world.task("kept", "report", deletionPolicy="Retain")
+    world.declare("freed", deletionPolicy="Orphan")
+    world.declare("stays")
+    world.apply("--wait")
+    freed = world.one("freed")
+    world.remove("kept")
+    world.remove("freed")
+    world.apply()
+    assert sorted(world.entries()) == ["stays"]
+    assert len(list((world.home / "agents").glob("kept-*/report.md"))) == 1
+    assert world.one("freed").pid == freed.pid
+    world.declare("freed")
+    said = world.plan(code=5)
+    assert "no inventory knows it" in said.out, "a second one beside the orphan would be two"
+    world.remove("freed")
+    world.kill(freed.pid)
+
+
+def test_protect_outlives_its_manifest(world):
+    world.fleet(sync={"prune": True, "maxDeletions": "100%"})
+    world.declare("web", protect=True)
+    world.declare("other")
+    world.apply()
+    world.remove("web")
+    assert "protect: true was applied" in world.apply(code=5).out
+    assert "protect: true was applied" in world.delete(code=5).out
+    world.one("web")
+    world.declare("web", protect=False)
+    world.apply()
+    world.delete()
+
+
+def test_a_program_that_is_missing_is_said_and_tried_again(world):
+    world.write("workloads/none/workload.yaml", "name: none\nversion: '1'\ntype: runtime\ncommand: [./later.sh]\n")
+    world.declare("web", "none", run={"backoff": {"duration": "0s"}})
+    assert world.apply(code=None).code in (1, 65)
+    script = world.write(
+        "workloads/none/later.sh", f"#!/bin/sh\nexec {sys.executable} -I -S -c 'import signal; signal.pause()'\n"
+    )
+    script.chmod(0o755)
+    world.apply(code=None)
+    eventually(lambda: world.settle() and world.agents(), within=10)
+
+
+def test_an_unset_env_reference_fails_that_deployment_alone(world):
+    world.declare("web", env=[{"name": "TOKEN", "valueFrom": {"env": "NOT_SET_HERE"}}])
+    world.declare("other")
+    said = world.apply(code=3)
+    assert "environment variable NOT_SET_HERE, which is not set" in said.err
+    world.check_once()
+    world.one("other")
+
+
+def test_limits_hold_in_the_agent(world):
+    world.task("job", "report", run={"limits": {"openFiles": 20}})
+    world.declare("web", run={"limits": {"openFiles": 64}})
+    world.apply("--wait")
+    import resource
+
+    assert resource.prlimit(world.one("web").pid, resource.RLIMIT_NOFILE) == (64, 64)
+
+
+def test_max_running_is_never_passed(world):
+    world.fleet(limits={"maxRunning": 2})
+    for name in ("a", "b", "c"):
+        world.declare(name)
+    said = world.apply()
+    assert "limits.maxRunning is 2" in said.out
+    world.check_exactly("a", "b")
+
+
+def test_only_and_selector_choose(world):
+    world.declare("a", labels={"team": "x"})
+    world.declare("b", labels={"team": "y"})
+    world.apply("-l", "team=x")
+    world.check_exactly("a")
+    world.apply("--only", "b")
+    world.check_exactly("a", "b")
+    said = world.apply("--only", "bb", code=1)
+    assert "did you mean b" in said.err
+
+
+def test_a_service_keeps_its_workspace_through_a_replacement(world):
+    world.declare("web", config={"size": 1})
+    world.apply()
+    space = world.home / "agents" / world.record("web")["deployment_id"]
+    (space / "database").write_text("precious")
+    world.declare("web", config={"size": 2})
+    world.apply()
+    assert (space / "database").read_text() == "precious"
+    assert "Goal" not in world.run("logs", "web", "--previous").err
