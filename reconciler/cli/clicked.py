@@ -35,7 +35,7 @@ def run_click(words: Sequence[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        raise UsageError(_sentence(error), fix=_fix(error)) from error
+        raise UsageError(_sentence(error), fix=_fix(error, words)) from error
     return result if isinstance(result, int) else 0
 
 
@@ -46,9 +46,10 @@ def _sentence(error: click.ClickException) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _fix(error: click.ClickException) -> str:
+def _fix(error: click.ClickException, words: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "haymaker"
+    named = f"haymaker {words[0]}" if words and words[0] in COMMANDS else "haymaker"
+    path = context.command_path if context is not None else named
     if isinstance(error, click.NoSuchOption):
         known = [name for p in context.command.params for name in p.opts] if context is not None else []
         near = _nearest(error.option_name, [*known, "--help"])

@@ -11,13 +11,13 @@ import sys
 
 from agent_haymaker.engines import Handle
 from agent_haymaker.errors import DeploymentNotFoundError, UsageError
-from agent_haymaker.lean import dataclass
+from agent_haymaker.lean import dataclass, replace
 from reconciler.app import App
 from reconciler.cli.common import seconds
 from reconciler.cli.show import status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
-from reconciler.lookup import Found, find_one
+from reconciler.lookup import Found, find_one, find_thoroughly
 from reconciler.model import RunPhase
 
 LOOK_SECONDS = 0.2  # between two looks at whether anything was written
@@ -211,14 +211,17 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return seen.doubt
     if seen.suspended:
         return "suspend: true; haymaker leaves it alone"
-    if not seen.recorded or not entry.desired:
+    if not seen.recorded:
+        return ""
+    entry = entry if entry.desired else find_thoroughly(app, entry.name).entry  # a state record has no spec
+    if entry is None or not entry.desired:
         return ""
     import json
 
     from reconciler.classify import classify
     from reconciler.model import Desired, Verdict
 
-    want = Desired.from_json(json.loads(entry.desired))
+    want = replace(Desired.from_json(json.loads(entry.desired)), name=entry.name, settings=entry.settings)
     finding = classify(want, seen, fleet=entry.fleet, now=app.now())
     if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE):
         return finding.reason

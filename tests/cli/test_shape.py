@@ -1,0 +1,157 @@
+"""The command line as a whole: its catalog, its quick reader, its errors, its reference page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from agent_haymaker import errors
+from reconciler.cli import main as entry
+from reconciler.cli.catalog import COMMANDS, load_attribute
+from reconciler.cli.clicked import as_click, root
+from reconciler.cli.docs import reference
+from reconciler.cli.spec import Command, read_plainly
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+SPECS = {name: found for name, (where, _) in COMMANDS.items() if isinstance(found := load_attribute(where), Command)}
+
+
+def test_the_reference_page_is_what_help_says() -> None:
+    if os.environ.get("GOLDEN"):
+        DOCS.write_text(reference(), encoding="utf-8")
+    assert DOCS.read_text(encoding="utf-8") == reference(), "run `make golden`"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_catalog_is_there_and_has_help(name: str) -> None:
+    command = as_click(name, load_attribute(COMMANDS[name][0]))
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help or parameter.opts == ["-o", "--output"], f"{name} {parameter.opts} says nothing"
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys; from reconciler.cli import main; main.run(['--help']);"
+        "print([m for m in sys.modules if m in ('yaml', 'pydantic', 'asyncio', 'rich', 'reconciler.converge')],"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_a_look_imports_neither_click_nor_anything_heavy(tmp_path: Path) -> None:
+    heavy = (
+        "{'click', 'yaml', 'pydantic', 'jsonschema', 'asyncio', 'rich', 'psutil', 'dataclasses', 'socket', 'inspect'}"
+    )
+    for words in ("['status']", "['list']", "['status', 'x']"):
+        code = (
+            f"import sys; from reconciler.cli import main; main.run({words});"
+            f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+        )
+        env = {"HAYMAKER_HOME": str(tmp_path), "PATH": ""}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert done.stderr.splitlines()[-1] == "[]"
+
+
+LINES: list[tuple[str, str]] = [
+    ("status", ""),
+    ("status", "web"),
+    ("status", "web -o json"),
+    ("status", "-ojson web"),
+    ("status", "--output=json --exit-status web"),
+    ("list", "-l team=a -f wide"),
+    ("logs", "web -n 5 -f --since 10m"),
+    ("logs", "-n5 --run 2.1 web --source reconciler"),
+    ("events", "-n 3"),
+    ("wait", "a b --for deleted --timeout 5s"),
+    ("why", "web -f manifests"),
+]
+
+
+@pytest.mark.parametrize(("name", "line"), LINES)
+def test_the_quick_reader_reads_as_click_does(name: str, line: str) -> None:
+    spec, told = SPECS[name], dict[str, Any]()
+    words = line.split()
+    quick = read_plainly(spec, words, {})
+    command = as_click(name, spec)
+    command.callback = lambda **values: told.update(values)
+    command.main(words, standalone_mode=False)
+    assert quick == told
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("status", "--help"), ("status", "-wx"), ("list", "extra"), ("logs", ""), ("logs", "web -n x"), ("list", "-o xml"),
+     ("status", "--watch=1"), ("events", "-n"), ("wait", ""), ("logs", "web -n -5")],
+)  # fmt: skip
+def test_what_is_not_plainly_right_is_left_to_click(name: str, line: str) -> None:
+    assert read_plainly(SPECS[name], line.split(), {}) is None
+
+
+def test_a_value_from_the_environment_is_left_to_click() -> None:
+    assert read_plainly(SPECS["list"], [], {"HAYMAKER_OUTPUT": "json"}) is None
+    assert read_plainly(SPECS["list"], ["-o", "name"], {"HAYMAKER_OUTPUT": "json"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ManifestError("x"), 65),
+        (errors.UsageError("x"), 64),
+        (errors.BlockedError("x"), 5),
+        (errors.LockedError("x"), 6),
+        (errors.StalePlanError("x"), 7),
+        (errors.DoubtError("x"), 1),
+        (errors.PlatformError("x"), 1),
+        (errors.WorkloadError("x"), 1),
+        (errors.DeploymentNotFoundError("x"), 1),
+        (errors.TryAgain("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 1),
+        (ExceptionGroup("all", [errors.LockedError("x")]), 6),
+        (PermissionError(13, "Permission denied", "/f"), 1),
+        (ZeroDivisionError("secret"), 1),
+        (SystemExit(3), 3),
+        (SystemExit(), 0),
+    ],
+)
+def test_every_error_becomes_its_exit_code_and_no_traceback(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(entry, "_run", fail)
+    monkeypatch.setattr(entry, "_mute", lambda: None)
+    assert entry.run(["status"]) == code
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "secret" not in told
+    if isinstance(error, ZeroDivisionError):
+        assert "this is a fault in haymaker (ZeroDivisionError at" in told
+        assert "HAYMAKER_DEBUG=1" in told
+
+
+def test_an_error_says_what_where_and_how(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(_: list[str]) -> int:
+        raise errors.ManifestError("workers must be 1 to 100", where="m.yaml:7", fix="set a value in range")
+
+    monkeypatch.setattr(entry, "_run", fail)
+    entry.run([])
+    assert capfd.readouterr().err == (
+        "error: workers must be 1 to 100\n  where: m.yaml:7\n  fix: set a value in range\n"
+    )
+
+
+def test_without_words_there_is_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert entry.run([]) == 0
+    out = capfd.readouterr().out
+    assert all(f"\n  {name} " in out for name in root().catalog)
