@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
-WORKERS ?= 4
+WORKERS ?= auto
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
