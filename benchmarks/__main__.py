@@ -38,7 +38,8 @@ def main() -> int:
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     host = machine.describe((options.tmp or Path(tempfile.gettempdir())).resolve())
     _say(report.machine_line(host))
-    measured, failed = [], False
+    measured: list[Line] = []
+    failed = False
     for name, what in _parts(options, plan):
         _say(f"measuring {name}")
         try:
