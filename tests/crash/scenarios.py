@@ -17,6 +17,7 @@ from agent_haymaker.testing import eventually
 if TYPE_CHECKING:
     from support.world import Said, World
 
+INJECT = os.path.join(os.path.dirname(__file__), "inject")
 MANY = {"backoffLimit": 100000}
 
 
@@ -292,9 +293,8 @@ def kill_at(scenario: Scenario, number: int, *, kind: str = "", when: str = "bef
     scenario.change()
     log = world.folder / "effects"
     log.unlink(missing_ok=True)
-    inject = os.path.join(os.path.dirname(__file__), "inject")
     at = f"{kind}:{number}" if kind else str(number)
-    said = scenario.act(code=None, PYTHONPATH=inject, CRASH_LOG=str(log), CRASH_AT=at, CRASH_WHEN=when)
+    said = scenario.act(code=None, PYTHONPATH=INJECT, CRASH_LOG=str(log), CRASH_AT=at, CRASH_WHEN=when)
     effects = log.read_text().splitlines()
     killed = said.code == -signal.SIGKILL
     place = f"{scenario.name} killed {when} effect {number} ({effects[-1]})" if killed else f"{scenario.name} whole"

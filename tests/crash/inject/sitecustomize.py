@@ -4,6 +4,7 @@ Loaded by the interpreter of a `haymaker` under test, from PYTHONPATH: counts it
 An effect is a call that changes something outside the process: a file, a name, a socket, a process. With CRASH_LOG
 each is written down, one a line: its kind and what it was about. With CRASH_AT=N the process kills itself by SIGKILL
 at the N-th, before it is made, or right after it with CRASH_WHEN=after. CRASH_AT=KIND:N counts those of one kind.
+Effects of its forked children count only with CRASH_FORKS=yes, as parts of one whole.
 
 Without these variables it does nothing at all.
 """
@@ -15,6 +16,7 @@ KIND, _, NUMBER = os.environ.pop("CRASH_AT", "0").rpartition(":")
 AT = int(NUMBER)
 AFTER = os.environ.pop("CRASH_WHEN", "before") == "after"
 LOG = os.environ.pop("CRASH_LOG", "")
+FORKS = os.environ.pop("CRASH_FORKS", "") == "yes"
 
 
 def install() -> None:
@@ -32,7 +34,7 @@ def install() -> None:
     def effect(kind, about):
         """Return true where the process is to end right after this effect."""
         nonlocal count
-        if os.getpid() != pid:
+        if os.getpid() != pid and not FORKS:
             return False
         with lock:
             count += kind == KIND or not KIND
@@ -41,7 +43,7 @@ def install() -> None:
                 write(log, f"{kind} {about!s:.200}\n".encode(errors="replace"))
         struck = number == AT > 0
         if struck and not AFTER:
-            kill(pid, signal.SIGKILL)
+            kill(os.getpid(), signal.SIGKILL)
         return struck
 
     def name_of(args):
@@ -66,7 +68,7 @@ def install() -> None:
                 return real(*args, **kwargs)
             finally:
                 if last:
-                    kill(pid, signal.SIGKILL)
+                    kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, wrapped)
 
