@@ -16,7 +16,7 @@ from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit
 from reconciler.inventory import Entry, Run, desired_text
-from reconciler.model import LazyJson, Verb
+from reconciler.model import Desired, LazyJson, Verb
 from reconciler.observe import AppliedSpec
 from reconciler.records import append_history, iso, remove_state, status_of, write_state
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent_haymaker.engines import Engine, Observation
     from reconciler.inventory import Inventory
     from reconciler.journal import Journal
-    from reconciler.model import Action, Desired
+    from reconciler.model import Action
     from reconciler.observe import World
 
 TRANSCRIPT = "transcript.jsonl"
@@ -179,12 +179,14 @@ class Effects:
         # The leader's end is not its tree's: whatever it left behind must not meet its successor.
         await self.engine.stop(handle, want.grace)
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
-        if want.has_checks and not want.service and seen.phase == "ended":
+        # A run is judged by what it was started for, not by what the manifest has become since.
+        judge = want if entry.digest == want.digest else Desired.from_json(LazyJson(entry.desired))
+        if judge.has_checks and not judge.service and seen.phase == "ended":
             from reconciler.checks import run_checks
             from reconciler.launch import check_environment
 
-            env = check_environment(want, entry, self.environ)
-            results = await run_checks(self.engine, handle, _checks(want), env, workspace=entry.id, owner=entry.fleet)
+            env = check_environment(judge, entry, self.environ)
+            results = await run_checks(self.engine, handle, _checks(judge), env, workspace=entry.id, owner=entry.fleet)
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         await self._keep_artifacts(entry, handle)

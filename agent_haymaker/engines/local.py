@@ -170,14 +170,11 @@ class LocalEngine:
 
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         """Copy the workspace's files that match aside, as the port says."""
-        claim = claims.read(self._home, handle.key)
-        return self._archive.keep(claim.workspace, handle.key, patterns) if claim is not None else []
+        return await self._effects.keep(handle, patterns)
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:
         """Put an ended run's log, or its whole workspace, aside, as the port says."""
-        claim = claims.read(self._home, handle.key)
-        if claim is not None:
-            self._archive.retire(claim.workspace, handle.key, whole=whole)
+        await self._effects.retire(handle, whole=whole)
 
     async def trim(self, workspace: str, *, runs: int, age_seconds: float, size_bytes: int | None) -> int:
         """Drop the remains of old runs beyond these bounds, as the port says."""

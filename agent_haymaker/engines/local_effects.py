@@ -23,7 +23,7 @@ from agent_haymaker.processes import ProcessId
 from agent_haymaker.stopping import Stopper, check_ours
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from agent_haymaker.engines.claims import Claim
     from agent_haymaker.engines.local_look import Looker
@@ -240,6 +240,15 @@ class Effects:
                 raise PlatformError(
                     f"{path} could not be removed: {why}", where=self._home, fix="mend its permissions"
                 ) from error
+
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
+        claim = self._claim(handle)
+        return Archive(Path(self._root)).keep(claim.workspace, handle.key, patterns) if claim is not None else []
+
+    async def retire(self, handle: Handle, *, whole: bool) -> None:
+        claim = self._claim(handle)
+        if claim is not None:
+            Archive(Path(self._root)).retire(claim.workspace, handle.key, whole=whole)
 
     async def logs(self, handle: Handle, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
         claim = self._claim(handle)
