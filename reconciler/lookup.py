@@ -55,11 +55,14 @@ def find_one(app: App, wanted: str) -> Found:
     return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
-def find_all(app: App) -> list[Found]:
-    """Give every deployment of every fleet, and the state records that no fleet knows, by name."""
+def find_all(app: App, *, specs: bool = True) -> list[Found]:
+    """Give every deployment of every fleet, and the state records that no fleet knows, by name.
+
+    Without `specs` their desired states are cut short, which a table does not show.
+    """
     from reconciler.inventory import load_inventory
 
-    inventory = load_inventory(app.home)
+    inventory = load_inventory(app.home, specs=specs)
     world = observe(inventory, app.engine, app.home)
     found = [_found(world.entries[name], seen) for name, seen in world.seen.items()]
     found += find_unmanaged(app.home, inventory)

@@ -35,11 +35,19 @@ def clean(text: object) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line).strip()
 
 
+def _cells(row: Sequence[object]) -> tuple[str, ...]:
+    cells = tuple(str(cell) or "-" for cell in row)
+    return cells if "".join(cells).isprintable() else tuple(map(clean, cells))
+
+
 def columns(heads: Sequence[str], rows: Iterable[Sequence[object]], colours: Mapping[str, str] | None = None) -> str:
     """Give a table: left-aligned columns two spaces apart, a word of `colours` painted where a cell is that word."""
-    table = [tuple(heads), *(tuple(clean(cell) if cell != "" else "-" for cell in row) for row in rows)]
+    table = [tuple(heads), *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     shows = colours if colours and has_colour(sys.stdout) else {}
+    if not shows:
+        pattern = "  ".join(f"{{:{width}}}" for width in widths)
+        return "\n".join([pattern.format(*row).rstrip() for row in table])
     lines = []
     for number, row in enumerate(table):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
