@@ -16,8 +16,7 @@ from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit
 from reconciler.inventory import Entry, Run, desired_text
-from reconciler.model import Desired, LazyJson, Verb
-from reconciler.observe import AppliedSpec
+from reconciler.model import AppliedSpec, Desired, LazyJson, Verb
 from reconciler.records import append_history, iso, remove_state, status_of, write_state
 
 if TYPE_CHECKING:

@@ -44,6 +44,16 @@ class LazyJson(Mapping[str, Any]):
         return f"LazyJson({self.text!r})"
 
 
+class AppliedSpec(LazyJson):
+    """The `spec` inside the text of a whole desired state."""
+
+    def _parsed(self) -> dict[str, Any]:
+        if self._value is None:
+            whole = LazyJson(self.text)
+            self._value = dict(whole.get("spec", {}))
+        return self._value
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a manifest stands: a path relative to the folder given to `-f`, and the line of its document."""

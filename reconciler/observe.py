@@ -16,7 +16,7 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
 from reconciler.inventory import Entry, Run
-from reconciler.model import LazyJson, Observed, RunPhase
+from reconciler.model import AppliedSpec, Observed, RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -210,16 +210,6 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
 
 
 _NO_RUN = Run("", 0)
-
-
-class AppliedSpec(LazyJson):
-    """The `spec` inside the text of a whole desired state."""
-
-    def _parsed(self) -> dict[str, object]:
-        if self._value is None:
-            whole = LazyJson(self.text)
-            self._value = dict(whole.get("spec", {}))
-        return self._value
 
 
 # ---- state records ----------------------------------------------------------------------------------------

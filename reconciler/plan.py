@@ -119,6 +119,8 @@ def _plan_one(draft: _Draft, want: Desired, seen: Observed | None, old_name: str
         if not seen.doubt and seen.phase is not RunPhase.UNREACHABLE:
             number = draft.add(Verb.RENAME, want.name, f"renamedFrom names {old_name}", old_name=old_name)
             after = (number,)
+        else:
+            draft.leave(old_name, Verdict.UNKNOWN, seen.doubt or "its engine cannot say whether it runs", blocked=True)
     _plan_pair(draft, want, seen, after)
 
 
@@ -190,6 +192,8 @@ def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...
 
 def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
     changes = diff_specs(seen.spec, want.spec) or (reason,)
+    if all(change.startswith(("goal ", "files.")) for change in changes):
+        reason = f"what {want.source.file} refers to changed since it was deployed"
     if seen.phase is RunPhase.RUNNING:
         # What waits for something else first keeps its old run until then: a gap helps nobody.
         waits, blocked, _ = _gate(draft, want, replacing=True)

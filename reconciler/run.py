@@ -33,6 +33,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     fleet = done.loaded.fleet.name
     journal = Journal(app.home / "journal")
     revision = revision_of(done.loaded.root) if news else {}
+    known = done.inventory.fleets.get(fleet)
     effects = Effects(
         home=app.home,
         install=app.install,
@@ -45,7 +46,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         now=app.now,
         new_id=app.new_id,
         environ=app.environ,
-        commit=str(revision.get("commit", "")),
+        commit=str((revision or (known.revision if known else {})).get("commit", "")),
     )
 
     for folder in ("state", "fleets"):

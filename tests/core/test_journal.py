@@ -89,7 +89,8 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from pathlib import Path; from reconciler.journal import Journal; from agent_haymaker.errors import PlatformError\n"
+        "from pathlib import Path\nfrom reconciler.journal import Journal\n"
+        "from agent_haymaker.errors import PlatformError\n"
         "j = Journal(Path(sys.argv[1])); j.append({'n': 0})\n"
         "try: j.append({'x': 'y' * 200})\n"
         "except PlatformError as e: print(e.what)\n"

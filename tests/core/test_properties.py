@@ -100,8 +100,9 @@ def apply_plan(plan, want, seen):
         match action.verb:
             case Verb.CREATE | Verb.START:
                 phase = RunPhase.RUNNING if action.starts else RunPhase.NONE
-                o = replace(o, phase=phase, digest=w.digest, recorded=False, started_at=NOW, goal_met=None,
-                            start_failed=False, ended_at=None, failures=o.failures if o.digest == w.digest else 0)  # fmt: skip
+                failures = o.failures if o.digest == w.digest else 0
+                o = replace(o, phase=phase, digest=w.digest, recorded=False, started_at=NOW, ended_at=None)
+                o = replace(o, goal_met=None, start_failed=False, failures=failures)
             case Verb.STOP:
                 o = replace(o, phase=RunPhase.STOPPED, recorded=True, ended_at=NOW)
             case Verb.RECORD:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_haymaker.errors import ManifestError
-from haymaker_goal_agent import PromptAnalyzer
 from agent_haymaker.goals.markdown import parse_duration
+from haymaker_goal_agent import PromptAnalyzer
 
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n"
 
