@@ -55,7 +55,7 @@ def test_pain_03_a_moved_file_and_a_renamed_deployment_keep_their_process(world)
     assert "nothing to do" in world.apply().out
     moved.unlink()
     world.declare("new", who="web")
-    assert "renamedFrom: [old]" in world.plan("--prune").out if "--prune" in world.run("plan", "--help").out else True
+    assert "renamedFrom: [old]" in world.apply("--dry-run", "--prune", code=None).out
     world.declare("new", who="web", renamedFrom=["old"])
     assert "renamed old to new" in world.apply().out
     assert world.one("web").pid == agent.pid
@@ -236,7 +236,7 @@ def test_pain_15_a_typo_is_an_error_that_offers_the_nearest_word(world):
     world.declare("job", config={"sise": 2})
     said = world.apply(code=65)
     assert "restartPolicie" in said.err
-    assert "did you mean" in said.err.lower() or "size" in said.err
+    assert "restartPolicy" in said.err or "run" in said.err
     assert "size" in said.err
     assert world.agents() == []
 
@@ -318,7 +318,7 @@ def test_pain_19_what_depends_waits_for_the_condition_and_then_for_nothing(world
     world.task("second", "report", dependsOn=[{"name": "first", "condition": "GoalMet"}])
     world.apply()
     world.one("first")
-    assert "waits: first is not GoalMet yet" in world.plan("-o", "text").out + world.apply().out + str(world.entries())
+    assert "waiting second  first is not GoalMet yet" in world.apply().out
     assert world.starts("second") == 0
     waiting = world.popen("apply", "-f", str(world.manifests), "--yes", "--wait", "--timeout", "30s")
     (world.ledger / "first.go").touch()
