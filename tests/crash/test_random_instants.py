@@ -84,9 +84,10 @@ class Chaos:
             self.told.append(f"kill {'apply' if pid == apply.pid else 'shim'} after {delay:.3f}")
             with suppress(Exception):
                 apply.wait(max(0.0, begun + delay - time.monotonic()))
-            if pid != apply.pid and not processes.is_alive(shim):
-                continue
-            os.kill(pid, signal.SIGKILL)
+            if pid == apply.pid:
+                apply.kill()
+            elif processes.is_alive(shim):
+                os.kill(pid, signal.SIGKILL)
         apply.communicate(timeout=60)
 
     def converge(self):

@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from support.roll import can_roll_pids, take_pid
+from support.roll import can_roll_pids, innocent_in_place_of
 
 from agent_haymaker.testing import eventually
 
@@ -49,11 +49,7 @@ def test_fault_2_a_success_is_known_by_its_exit_whatever_the_log_says_last(world
 def test_fault_3_an_unrelated_process_under_a_reused_pid_does_not_count_as_running(world):
     world.declare("web")
     world.apply()
-    agent = world.one("web")
-    world.kill(world.shim)
-    world.kill(agent.pid)
-    with take_pid(agent.pid) as innocent:
-        assert innocent.pid == agent.pid, "the pid was not taken, so nothing is shown"
+    with innocent_in_place_of(world, "web") as innocent:
         world.settle()
         assert world.one("web").pid != innocent.pid
         world.delete()

@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from support.roll import can_roll_pids, take_pid
+from support.roll import can_roll_pids, innocent_in_place_of
 
 from agent_haymaker import processes
 from agent_haymaker.testing import eventually
@@ -17,11 +17,7 @@ from agent_haymaker.testing import eventually
 def test_a_recycled_pid_is_nobody_of_ours(world, way):
     world.declare("web")
     world.apply()
-    agent = world.one("web")
-    world.kill(world.shim)
-    world.kill(agent.pid)
-    with take_pid(agent.pid) as innocent:
-        assert innocent.pid == agent.pid, "the pid was not taken, so nothing is shown"
+    with innocent_in_place_of(world, "web") as innocent:
         if way == "delete":
             world.delete()
         else:

@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_haymaker import processes
+from agent_haymaker.testing import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.world import World
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -19,19 +24,35 @@ def can_roll_pids() -> bool:
     return os.access(LAST_PID, os.W_OK) and os.geteuid() == 0
 
 
-@contextlib.contextmanager
-def take_pid(pid: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that has this pid, which must be free; others may fork in between, so it is tried for a while."""
-    for _ in range(2000):
+def _try_pid(pid: int) -> subprocess.Popen[bytes] | None:
+    """Start a process under this pid; None where somebody else got it first."""
+    for _ in range(200):
         with contextlib.suppress(OSError):
             LAST_PID.write_text(str(pid - 1))
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"], start_new_session=True
         )
         if process.pid == pid:
-            break
+            return process
         process.kill()
         process.wait()
+    return None
+
+
+@contextlib.contextmanager
+def innocent_in_place_of(world: World, who: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Kill an agent and its shim, and give an innocent process that has the agent's pid from then on."""
+    for _ in range(5):
+        agent = world.one(who)
+        world.kill(world.shim)
+        world.kill(agent.pid)
+        eventually(lambda pid=agent.pid: processes.look(pid) is None, within=30)  # whoever inherited it reaps it
+        process = _try_pid(agent.pid)
+        if process is not None:
+            break
+        world.settle()  # a process of this host took the pid and keeps it: another agent, another pid
+    else:
+        raise AssertionError("no pid was taken, so nothing is shown")
     try:
         yield process
     finally:
