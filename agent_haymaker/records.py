@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 from agent_haymaker.errors import DoubtError, LockedError, PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 1
 """The newest version of a record that this release writes, and so can read."""
+
+Identity = tuple[int, int, int]
+"""Inode, size and mtime (ns) of a record as it was written: who finds the same knows that nobody touched it."""
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A file above this is not a record of ours; reading it could exhaust the memory."""
@@ -163,12 +166,61 @@ def write_record(
                 os.unlink(draft)  # as above
 
 
+def write_records(records: Sequence[tuple[Path, bytes]]) -> list[Identity | PlatformError]:
+    """
+    Put many records at their paths, each as `write_record` does, with their syncs side by side.
+
+    Gives for each, in order, its identity or what the host refused; a refused one leaves its neighbours alone. The
+    folders' own syncs are the caller's.
+    """
+    results: list[Identity | PlatformError] = []
+    drafts: list[tuple[int, int, str, Path]] = []
+    for number, (path, content) in enumerate(records):
+        draft = f"{path.parent}/.{path.name}.{os.getpid()}-{os.urandom(4).hex()}{DRAFT_SUFFIX}"
+        results.append((0, 0, 0))
+        try:
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            results[number] = platform_error(error, "write the record", path)
+            continue
+        drafts.append((number, fd, draft, path))
+        try:
+            _write_all(fd, content)
+        except OSError as error:
+            results[number] = platform_error(error, "write the record", path)
+    for number, fd, draft, path in drafts:
+        try:
+            if not isinstance(results[number], PlatformError):
+                _sync(fd)
+                found = os.fstat(fd)
+                os.replace(draft, path)  # the same call, without building a Path
+                results[number] = (found.st_ino, found.st_size, found.st_mtime_ns)
+        except OSError as error:
+            results[number] = platform_error(error, "write the record", path)
+        finally:
+            os.close(fd)
+        if isinstance(results[number], PlatformError):
+            with contextlib.suppress(OSError):
+                os.unlink(draft)  # a string is at hand
+    return results
+
+
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """
+    Give a mapping as a record holds it: one line of JSON.
+
+    Raises:
+        TypeError, ValueError: it cannot be said in JSON (NaN included).
+    """
+    return (json.dumps(dict(record), allow_nan=False) + "\n").encode()
+
+
 def _encode(record: Mapping[str, Any] | str | bytes) -> bytes:
     if isinstance(record, bytes):
         return record
     if isinstance(record, str):
         return record.encode()
-    return (json.dumps(dict(record), allow_nan=False) + "\n").encode()
+    return encode_record(record)
 
 
 def _write_all(fd: int, content: bytes) -> None:
@@ -233,12 +285,27 @@ def read_record(path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
         DoubtError: there is one, and it cannot be opened, is no JSON object, or its `schema_version` is
             above `newest`: nothing may be done on its account.
     """
+    return read_record_head(path, b"", newest=newest)[0]
+
+
+def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSION) -> tuple[dict[str, Any], bytes]:
+    """
+    Give the JSON object at `path` as far as `separator`, and the rest as it stands.
+
+    For a large record whose last member is seldom looked at: the separator stands before that member, on a line of
+    its own, where no JSON string can hold it. Without one in the file, all of it is the head and the rest is empty.
+    Raises as `read_record` does.
+    """
     try:
         content = _read_regular_file(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise _doubt(path, f"the record cannot be read: {error.strerror or error}") from error
+    rest = b""
+    if separator:
+        head, found, rest = content.partition(separator)
+        content = head + b"}" if found else content
     try:
         record = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -254,7 +321,7 @@ def read_record(path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
             where=str(path),
             fix="use the newer haymaker that wrote it",
         )
-    return record
+    return record, rest
 
 
 def _read_regular_file(path: Path) -> bytes:

@@ -7,7 +7,6 @@ the same place, so what `plan` shows is what `apply` does.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
@@ -156,7 +155,7 @@ def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, 
         entry = world.entries.get(name)
         if entry is not None and entry.fleet == loaded.fleet.name and entry.desired:
             # A wrong manifest keeps its last good spec in force.
-            want[name] = replace(Desired.from_json(json.loads(entry.desired)), name=name, settings=entry.settings)
+            want[name] = replace(Desired.from_json(entry.desired), name=name, settings=entry.settings)
         else:
             broken[name] = "its manifest is wrong, and no good one was ever applied"
     return want, broken

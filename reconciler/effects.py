@@ -6,7 +6,6 @@ Whoever is killed in between leaves an intent without a result, and `observe` fi
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
-from reconciler.commit import GroupCommit
-from reconciler.inventory import Entry, Run, desired_text
-from reconciler.model import AppliedSpec, Desired, LazyJson, Verb
-from reconciler.records import append_history, iso, remove_state, status_of, write_state
+from reconciler.commit import GroupCommit, GroupWrite
+from reconciler.inventory import Entry, Run, desired_json
+from reconciler.model import AppliedSpec, Desired, Verb
+from reconciler.records import append_history, iso, remove_state, state_path, state_record, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,10 +50,12 @@ class Effects:
     commit: str = ""
     _current: dict[str, Entry] = field(init=False)
     _group: GroupCommit = field(init=False)
+    _states: GroupWrite = field(init=False)
 
     def __post_init__(self) -> None:
         self._current = dict(self.world.entries)
         self._group = GroupCommit(self.journal)
+        self._states = GroupWrite()
 
     def deadline(self, action: Action) -> float:
         """Give the longest that an action may take, in seconds."""
@@ -179,7 +180,7 @@ class Effects:
         await self.engine.stop(handle, want.grace)
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
         # A run is judged by what it was started for, not by what the manifest has become since.
-        judge = want if entry.digest == want.digest else Desired.from_json(LazyJson(entry.desired))
+        judge = want if entry.digest == want.digest else Desired.from_json(entry.desired)
         if judge.has_checks and not judge.service and seen.phase == "ended":
             from reconciler.checks import run_checks
             from reconciler.launch import check_environment
@@ -320,10 +321,10 @@ class Effects:
         if want is not None and want.digest == entry.digest:
             workload, config = want.workload, dict(want.recipe.config)
         else:
-            whole = LazyJson(entry.desired)
-            workload, config = str(whole.get("workload", "")), dict(whole.get("recipe", {}).get("config", {}))
-        identity = await asyncio.to_thread(write_state, self.home, entry, workload=workload, config=config)
-        return replace(entry, identity=identity)
+            workload = entry.workload
+            config = dict(entry.desired.get("recipe", {}).get("config", {}))
+        record = state_record(self.home, entry, workload=workload, config=config)
+        return replace(entry, identity=await self._states.write(state_path(self.home, entry.id), record))
 
     async def _intend(self, action: Action, entry: Entry | None, *, key: str = "") -> None:
         """Put the intent on disk. What the entry will be is part of it where a run is to be started."""
@@ -369,7 +370,8 @@ def _declared(entry: Entry, want: Desired) -> Entry:
     applied = want if entry.digest == want.digest or not entry.desired else None
     return replace(
         entry,
-        desired=desired_text(applied.to_json()) if applied is not None else entry.desired,
+        desired=desired_json(applied.to_json()) if applied is not None else entry.desired,
+        workload=want.workload if applied is not None else entry.workload,
         settings=want.settings,
         source=str(want.source),
         labels=want.labels,

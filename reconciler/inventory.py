@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
-from agent_haymaker.records import read_record, write_record
+from agent_haymaker.records import read_record_head, write_record
 from reconciler.journal import START, Position, read_tail
+from reconciler.model import Json, LazyJson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 VERSION = 1
+NO_JSON = LazyJson()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One deployment. `desired` is the whole desired state as applied, in JSON text: its last good spec."""
+    """One deployment. `desired` is the whole desired state as applied: its last good spec."""
 
     name: str
     id: str
     fleet: str
     generation: int
     digest: str
-    desired: str = ""
+    desired: LazyJson = NO_JSON
+    workload: str = ""
     settings: str = ""
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -75,18 +78,24 @@ class Entry:
     identity: tuple[int, ...] = ()  # inode, size and mtime_ns of its state record, as written
     run: Run | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, spec: bool = True) -> dict[str, Any]:
+        """Give the entry as JSON; without `spec` the desired state is only said to exist."""
         record = _without_defaults(self)
         if self.run is not None:
             record["run"] = self.run.to_json()
+        if self.desired:
+            record["desired"] = self.desired.text if spec else True
         return record
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Entry:
-        run = record.get("run")
-        return cls(
-            **{**record, "run": Run.from_json(run) if run else None, "identity": tuple(record.get("identity", ()))}
-        )
+    def from_json(cls, record: Mapping[str, Any], shelf: _Shelf | None = None) -> Entry:
+        """Rebuild what `to_json` gave; a desired state that was left out is on the shelf."""
+        made = {**record, "identity": tuple(record.get("identity", ()))}
+        if record.get("run"):
+            made["run"] = Run.from_json(record["run"])
+        if "desired" in record:
+            made["desired"] = LazyJson(record["desired"]) if shelf is None else _Shelved(shelf, record["name"])
+        return cls(**made)
 
 
 def _without_defaults(record: Run | Entry) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def _without_defaults(record: Run | Entry) -> dict[str, Any]:
     return {
         name: value
         for name in blank.__slots__
+        if name != "desired"
         if (value := getattr(record, name)) != getattr(blank, name) or name in _ALWAYS
     }
 
@@ -202,27 +212,22 @@ class Inventory:
             if name in self.doubts:
                 continue
             fleet = self.fleets[name]
-            entries = {e.name: e.to_json() for e in self.entries.values() if e.fleet == name}
-            write_record(
-                self.folder / f"{name}.json",
-                {
-                    "schema_version": VERSION,
-                    "fleet": name,
-                    "root": fleet.root,
-                    "revision": fleet.revision,
-                    "declared": fleet.declared,
-                    "journal": position.to_json(),
-                    "entries": entries,
-                },
-            )
+            record = {
+                "schema_version": VERSION,
+                "fleet": name,
+                "root": fleet.root,
+                "revision": fleet.revision,
+                "declared": fleet.declared,
+                "journal": position.to_json(),
+            }
+            entries = [e for e in self.entries.values() if e.fleet == name]
+            _write_checkpoint(self.folder / f"{name}.json", record, entries)
         self.changed.clear()
 
 
-def load_inventory(home: Path, *, specs: bool = True) -> Inventory:
+def load_inventory(home: Path) -> Inventory:
     """
     Give what is deployed: every fleet's checkpoint, and the journal after it. Never writes.
-
-    Without `specs` a desired state is cut down to its workload's name where that is quicker: enough for a table.
 
     Raises:
         PlatformError: the journal or the folder cannot be read.
@@ -232,7 +237,7 @@ def load_inventory(home: Path, *, specs: bool = True) -> Inventory:
     starts: list[Position] = []
     for name in _fleet_names(folder):
         try:
-            starts.append(_load_fleet(inventory, folder / f"{name}.json", name, specs=specs))
+            starts.append(_load_fleet(inventory, folder / f"{name}.json", name))
         except DoubtError as doubt:
             inventory.doubts[name] = f"{doubt.where}: {doubt.what}"
     # Replaying a record that a checkpoint already holds gives the same entry again; the oldest position is safe.
@@ -256,11 +261,11 @@ def _fleet_names(folder: Path) -> list[str]:
     return sorted(n[:-5] for n in names if n.endswith(".json") and not n.startswith("."))
 
 
-def _load_fleet(inventory: Inventory, path: Path, name: str, *, specs: bool) -> Position:
-    record = (None if specs else _read_without_specs(path)) or read_record(path, newest=VERSION)
+def _load_fleet(inventory: Inventory, path: Path, name: str) -> Position:
+    record, shelf = _read_checkpoint(path)
     try:
         position = Position.from_json(record["journal"])
-        entries = [Entry.from_json(e) for e in record["entries"].values()]
+        entries = [Entry.from_json(e, shelf) for e in record["entries"].values()]
         fleet = FleetRecord(name, str(record["root"]), dict(record["revision"]), int(record["declared"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DoubtError(
@@ -274,33 +279,88 @@ def _load_fleet(inventory: Inventory, path: Path, name: str, *, specs: bool) -> 
     return position
 
 
-def _read_without_specs(path: Path) -> dict[str, Any] | None:
-    """Read a checkpoint with its desired states cut short, or give None for whatever is not plainly one."""
-    try:
-        first, *pieces = path.read_bytes().split(_SPEC)
-        short = [first]
-        for piece in pieces:
-            # Inside the text every quote is escaped, and it ends with its brace.
-            text, ended, rest = piece.partition(b'}"')
-            if not ended or not text.startswith(b"{"):
-                return None
-            workload = text.rpartition(_WORKLOAD)[2]
-            short.append(b"".join((b"{", _WORKLOAD, workload, ended, rest)))
-        record = json.loads(_SPEC.join(short))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and record.get("schema_version") == VERSION else None
-
-
-_SPEC, _WORKLOAD = b'"desired": "', b'\\"workload\\":\\"'
-
-
-def desired_text(record: Mapping[str, Any]) -> str:
-    """Give the canonical text of a desired state, as `Entry.desired` keeps it."""
-    return _canonical(record)
+def desired_json(record: Mapping[str, Any]) -> LazyJson:
+    """Give a whole desired state as `Entry.desired` keeps it."""
+    return LazyJson(_canonical(record))
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+# ---- the checkpoint file ----------------------------------------------------------------------------------
+#
+# One JSON object in two lines: what every look needs, then the desired states, which are four fifths of it. No
+# JSON text holds a raw line break inside a string, so the second line can be found without reading the first.
+
+_SPECS = b',\n"specs": '
+
+
+class _Shelf:
+    """The desired states of one checkpoint, read when the first of them is asked for."""
+
+    __slots__ = ("_path", "_raw", "_specs")
+
+    def __init__(self, raw: bytes, path: Path) -> None:
+        self._raw, self._path = raw, path
+        self._specs: dict[str, Any] | None = None
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """
+        Give one desired state.
+
+        Raises:
+            DoubtError: they cannot be read.
+        """
+        try:
+            if self._specs is None:
+                self._specs = json.loads(self._raw.rstrip()[:-1])
+            return dict(self._specs[name])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DoubtError(
+                f"the desired state of {name} in this inventory cannot be read",
+                where=str(self._path),
+                fix="restore it from a backup; until then nothing of this fleet is touched",
+            ) from error
+
+
+class _Shelved(LazyJson):
+    """A desired state that still stands on its shelf."""
+
+    __slots__ = ("_name", "_shelf")
+
+    def __init__(self, shelf: _Shelf, name: str) -> None:
+        super().__init__()
+        self._shelf, self._name = shelf, name
+
+    @property
+    def text(self) -> str:
+        return _canonical(self._parsed())
+
+    def _parsed(self) -> Json:
+        if self._value is None:
+            self._value = self._shelf.spec(self._name)
+        return self._value
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def _write_checkpoint(path: Path, record: dict[str, Any], entries: list[Entry]) -> None:
+    kept = {e.name: e.to_json(spec=False) for e in entries}
+    head = json.dumps({**record, "entries": kept}, ensure_ascii=False).encode()
+    specs = ",\n".join(f"{json.dumps(e.name)}: {e.desired.text}" for e in entries if e.desired)
+    write_record(path, b"".join((head[:-1], _SPECS, b"{", specs.encode(), b"}}\n")))
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], _Shelf]:
+    record, raw = read_record_head(path, _SPECS, newest=VERSION)
+    if not raw:  # somebody laid it out anew, or it is not ours at all
+        raw = json.dumps(record.get("specs")).encode() + b"}"
+    elif not raw.endswith(b"}}\n"):
+        raise DoubtError(
+            "the inventory ends in the middle", where=str(path), fix="restore it from a backup; until then it is doubt"
+        )
+    return record, _Shelf(raw, path)
 
 
 def with_run(entry: Entry, **changes: Any) -> Entry:

@@ -15,7 +15,7 @@ from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import read_record
 from reconciler.inventory import Entry
-from reconciler.model import LazyJson, RunPhase
+from reconciler.model import RunPhase
 from reconciler.observe import observe, observe_one
 
 if TYPE_CHECKING:
@@ -55,14 +55,11 @@ def find_one(app: App, wanted: str) -> Found:
     return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
-def find_all(app: App, *, specs: bool = True) -> list[Found]:
-    """Give every deployment of every fleet, and the state records that no fleet knows, by name.
-
-    Without `specs` their desired states are cut short, which a table does not show.
-    """
+def find_all(app: App) -> list[Found]:
+    """Give every deployment of every fleet, and the state records that no fleet knows, by name."""
     from reconciler.inventory import load_inventory
 
-    inventory = load_inventory(app.home, specs=specs)
+    inventory = load_inventory(app.home)
     world = observe(inventory, app.engine, app.home)
     found = [_found(world.entries[name], seen) for name, seen in world.seen.items()]
     found += find_unmanaged(app.home, inventory)
@@ -151,7 +148,11 @@ def _has_open_intent(home: Path, name: str) -> bool:
             record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and record.get("name") == name and record.get("type") in ("intent", "result"):
+        if (
+            isinstance(record, dict)
+            and record.get("name") == name
+            and record.get("type") in ("intent", "started", "result")
+        ):
             return bool(record["type"] == "intent")
     return False
 
@@ -219,7 +220,7 @@ def find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
 
 
 def _found(entry: Entry, seen: Observed, *, workload: str = "") -> Found:
-    return Found(entry.name, entry.id, entry, seen, workload or workload_of(entry), _status(entry, seen))
+    return Found(entry.name, entry.id, entry, seen, workload or entry.workload, _status(entry, seen))
 
 
 def _status(entry: Entry, seen: Observed) -> str:
@@ -232,13 +233,6 @@ def _status(entry: Entry, seen: Observed) -> str:
     return status_of(entry)[0]
 
 
-def workload_of(entry: Entry) -> str:
-    """Give the workload's name from an entry's desired text, without parsing all of it."""
-    # The text is canonical and "workload" the last of its keys.
-    _, found, rest = entry.desired.rpartition('"workload":"')
-    return rest.partition('"')[0] if found else str(LazyJson(entry.desired).get("workload", ""))
-
-
 def fleet_root(inventory: Inventory, fleet: str) -> str:
     """Give the folder that a fleet was last applied from, "" where that is unknown."""
     known = inventory.fleets.get(fleet)
@@ -247,4 +241,4 @@ def fleet_root(inventory: Inventory, fleet: str) -> str:
 
 def desired_json(entry: Entry) -> dict[str, Any]:
     """Give the desired state as applied, {} where none was."""
-    return dict(LazyJson(entry.desired))
+    return dict(entry.desired)

@@ -20,13 +20,18 @@ Json = Mapping[str, Any]
 class LazyJson(Mapping[str, Any]):
     """A JSON object kept as its text until somebody looks inside: a pass that changes nothing never does."""
 
-    __slots__ = ("_value", "text")
+    __slots__ = ("_text", "_value")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._value: dict[str, Any] | None = None
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+        self._value: Json | None = None
 
-    def _parsed(self) -> dict[str, Any]:
+    @property
+    def text(self) -> str:
+        """The object as it was written; "" where there is none."""
+        return self._text
+
+    def _parsed(self) -> Json:
         if self._value is None:
             self._value = json.loads(self.text) if self.text else {}
         return self._value
@@ -40,17 +45,35 @@ class LazyJson(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._parsed())
 
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LazyJson) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def __repr__(self) -> str:
-        return f"LazyJson({self.text!r})"
+        return f"{type(self).__name__}({self.text!r})"
 
 
 class AppliedSpec(LazyJson):
-    """The `spec` inside the text of a whole desired state."""
+    """The `spec` inside a whole desired state."""
 
-    def _parsed(self) -> dict[str, Any]:
+    __slots__ = ("_whole",)
+
+    def __init__(self, whole: LazyJson) -> None:
+        super().__init__()
+        self._whole = whole
+
+    @property
+    def text(self) -> str:
+        return self._whole.text
+
+    def _parsed(self) -> Json:
         if self._value is None:
-            whole = LazyJson(self.text)
-            self._value = dict(whole.get("spec", {}))
+            self._value = dict(self._whole.get("spec", {}))
         return self._value
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
-from agent_haymaker.records import platform_error, read_record, write_record
+from agent_haymaker.records import encode_record, platform_error, read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,17 +47,18 @@ def status_of(entry: Entry) -> tuple[str, str]:
     return "failed", "lost" if run.exit_reason == "lost" else "failed"
 
 
-def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, Any]) -> tuple[int, ...]:
-    """
-    Write the record of an entry, and give its identity (inode, size, mtime in ns).
+def state_path(home: Path, deployment_id: str) -> Path:
+    return home / "state" / f"{deployment_id}.json"
 
-    The folder's own sync is the caller's, once for all.
+
+def state_record(home: Path, entry: Entry, *, workload: str, config: dict[str, Any]) -> bytes:
+    """
+    Give the record of an entry as it is to stand on disk, with what others keep in the one that stands there now.
 
     Raises:
-        PlatformError: the disk refuses.
-        DoubtError: the record that is there cannot be read, so nothing may be written over it.
+        DoubtError: that one cannot be read, so nothing may be written over it.
     """
-    path = home / "state" / f"{entry.id}.json"
+    path = state_path(home, entry.id)
     run = entry.run
     status, phase = status_of(entry)
     record: dict[str, Any] = {}
@@ -82,9 +83,7 @@ def write_state(home: Path, entry: Entry, *, workload: str, config: dict[str, An
         "metadata": metadata,
         "error": _error(run) if status == "failed" else None,
     }
-    write_record(path, record, folder_too=False)
-    found = path.stat()
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+    return encode_record(record)
 
 
 def _error(run: Run | None) -> str | None:
@@ -95,7 +94,7 @@ def _error(run: Run | None) -> str | None:
 
 
 def _stamp(entry: Entry) -> dict[str, Any]:
-    stamp = entry.to_json()
+    stamp = entry.to_json(spec=False)
     for inside in ("desired", "identity"):
         stamp.pop(inside, None)
     return stamp
@@ -103,7 +102,7 @@ def _stamp(entry: Entry) -> dict[str, Any]:
 
 def remove_state(home: Path, deployment_id: str) -> None:
     """Remove a record. One that is gone already is no error."""
-    path = home / "state" / f"{deployment_id}.json"
+    path = state_path(home, deployment_id)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -24,7 +24,7 @@ _WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
 def run(*, selector: str, output: str) -> int:
     gc.disable()  # it ends before garbage matters
     app = App()
-    found = find_all(app, specs=output in ("json", "yaml"))
+    found = find_all(app)
     if selector:
         from reconciler.select import matches
 

@@ -29,7 +29,7 @@ def run(*, name: str | None, output: str, watch: bool, exit_status: bool) -> int
     app = App()
     if watch:
         return _watch(app, name, output)
-    found = [find_one(app, name)] if name else find_all(app, specs=output in ("json", "yaml"))
+    found = [find_one(app, name)] if name else find_all(app)
     print(_text(app, found, output, one=name is not None))
     return exit_code(found) if exit_status else 0
 
@@ -70,7 +70,7 @@ def _watch(app: App, name: str | None, output: str) -> int:
     shown = ""
     on_terminal = sys.stdout.isatty()
     while True:
-        found = [find_one(app, name)] if name else find_all(app, specs=output in ("json", "yaml"))
+        found = [find_one(app, name)] if name else find_all(app)
         text = _text(app, found, output, one=name is not None)
         state = _text(_Still(app), found, output, one=name is not None)
         if state != shown or on_terminal:

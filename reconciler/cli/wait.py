@@ -216,12 +216,11 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
     entry = entry if entry.desired else find_thoroughly(app, entry.name).entry  # a state record has no spec
     if entry is None or not entry.desired:
         return ""
-    import json
 
     from reconciler.classify import classify
     from reconciler.model import Desired, Verdict
 
-    want = replace(Desired.from_json(json.loads(entry.desired)), name=entry.name, settings=entry.settings)
+    want = replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
     finding = classify(want, seen, fleet=entry.fleet, now=app.now())
     if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE):
         return finding.reason

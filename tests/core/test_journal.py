@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_haymaker.errors import PlatformError
-from reconciler.inventory import Entry, Run, load_inventory
+from reconciler.inventory import Entry, Run, desired_json, load_inventory
 from reconciler.journal import Journal, Position, read_backwards, read_tail
 
 if TYPE_CHECKING:
@@ -167,3 +167,24 @@ def test_appending_where_nothing_may_be_written_says_what_to_do(tmp_path):
     with pytest.raises(PlatformError, match="journal") as caught:
         Journal(tmp_path / "journal").append({})
     assert caught.value.fix
+
+
+def test_desired_states_are_read_when_one_is_asked_for_and_survive_another_layout(tmp_path, journal):
+    inventory = load_inventory(tmp_path)
+    inventory.put(entry("a", desired=desired_json({"spec": {"x": 'é\n",\\n"specs": '}})))
+    inventory.checkpoint(journal.position)
+    path = tmp_path / "fleets" / "prod.json"
+    assert load_inventory(tmp_path).entries["a"].desired["spec"]["x"] == 'é\n",\\n"specs": '
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2))
+    assert load_inventory(tmp_path).entries["a"].desired["spec"]["x"] == 'é\n",\\n"specs": '
+
+
+def test_a_checkpoint_cut_short_is_doubt(tmp_path, journal):
+    inventory = load_inventory(tmp_path)
+    inventory.put(entry("a", desired=desired_json({"spec": {}})))
+    inventory.checkpoint(journal.position)
+    path = tmp_path / "fleets" / "prod.json"
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole[:-cut])
+        assert "prod" in load_inventory(tmp_path).doubts, whole[:-cut]
