@@ -354,8 +354,8 @@ def _write_checkpoint(path: Path, record: dict[str, Any], entries: list[Entry]) 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], _Shelf]:
     record, raw = read_record_head(path, _SPECS, newest=VERSION)
-    if not raw:  # somebody laid it out anew, or it is not ours at all
-        raw = json.dumps(record.get("specs")).encode() + b"}"
+    if "specs" in record:  # somebody laid it out anew
+        raw = json.dumps(record["specs"]).encode() + b"}"
     elif not raw.endswith(b"}}\n"):
         raise DoubtError(
             "the inventory ends in the middle", where=str(path), fix="restore it from a backup; until then it is doubt"

@@ -31,7 +31,7 @@ def verdict(want, seen, **facts) -> Finding:
         pytest.param(WANT, observed(doubt="x"), Verdict.UNKNOWN, id="doubt outranks everything desired"),
         pytest.param(WANT, observed(fleet="dev"), Verdict.CONFLICTED, id="another fleet deployed it"),
         pytest.param(desired(suspend=True), None, Verdict.SUSPENDED, id="suspended before it existed"),
-        pytest.param(desired(digest="1:b", suspend=True), observed(), Verdict.SUSPENDED, id="suspension outranks drift"),
+        pytest.param(desired(digest="1:b", suspend=True), observed(), Verdict.SUSPENDED, id="it outranks drift"),
         pytest.param(WANT, observed(phase=RunPhase.UNREACHABLE), Verdict.UNKNOWN, id="unreachable is never gone"),
         pytest.param(desired(digest="1:b"), observed(), Verdict.DRIFTED, id="the manifest changed"),
         pytest.param(desired(digest="1:b", strategy="OnCompletion"), observed(), Verdict.WAITING_FOR_END,
