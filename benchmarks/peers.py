@@ -83,7 +83,13 @@ def _harness(source: Source, argv: list[str], out: Path, name: str) -> dict[str,
     source.say(f"measuring {name}")
     log = out.with_suffix(".log")
     with log.open("wb") as sink:
-        code = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, check=False).returncode
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()  # it ends its own processes, which a kill would leave behind
+            process.wait()
+            raise
     if code or not out.exists():
         last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         source.say(f"{name} could not be measured: {last}")
