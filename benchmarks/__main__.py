@@ -11,8 +11,9 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmarks import lines, machine, peers, report
 from benchmarks.measure import BenchmarkError
@@ -47,17 +48,19 @@ def main() -> int:
         except BenchmarkError as error:
             failed = True
             print(f"error: {name}: {error}", file=sys.stderr)
-    theirs, floors = _peers(options)
+    kept = _Kept(options.out / f"{began[:10]}-{began[11:19].replace(':', '')}", began, host, measured)
+    kept.write({}, {})  # what is measured by now outlives an interruption of the long part
     print(report.machine_line(host))
     print(report.text(measured))
-    if theirs:
-        heads, rows = report.beside(measured, theirs)
-        print("\n" + "\n".join("\t".join(row) for row in [heads, *rows]))
-    stem = options.out / f"{began[:10]}-{began[11:19].replace(':', '')}"
-    options.out.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".md").write_text(report.markdown(host, measured, theirs, floors))
-    stem.with_suffix(".json").write_text(report.to_json(host, measured, theirs, floors, began))
-    _say(f"kept as {stem}.md and .json")
+    source = _source(options)
+    if source is not None:
+        with tempfile.TemporaryDirectory(prefix="haymaker-bench-peers-", dir=options.tmp) as scratch:
+            theirs = {count: peers.measure(source, count, Path(scratch)) for count in options.n}
+            kept.write(theirs, {})
+            heads, rows = report.beside(measured, theirs)
+            print("\n" + report.aligned([heads, *rows]))
+            kept.write(theirs, peers.floors(source, max(options.n), Path(scratch)))
+    _say(f"kept as {kept.stem}.md and .json")
     return int(failed)
 
 
@@ -76,16 +79,30 @@ def _parts(options: argparse.Namespace, plan: Plan) -> Iterator[tuple[str, Itera
         yield "logs", lines.logs(plan)
 
 
-def _peers(options: argparse.Namespace) -> tuple[report.Peers, dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where a run is kept; written as often as there is more of it."""
+
+    stem: Path
+    began: str
+    host: dict[str, Any]
+    lines: list[Line]
+
+    def write(self, theirs: report.Peers, floors: dict[str, Any]) -> None:
+        self.stem.parent.mkdir(parents=True, exist_ok=True)
+        self.stem.with_suffix(".md").write_text(report.markdown(self.host, self.lines, theirs, floors))
+        self.stem.with_suffix(".json").write_text(report.to_json(self.host, self.lines, theirs, floors, self.began))
+
+
+def _source(options: argparse.Namespace) -> peers.Source | None:
+    """Give where the peers come from, or None, and say why, where they are asked for and cannot be measured."""
     if options.peers is None:
-        return {}, {}
+        return None
     if not (options.harness / "bench_peer.py").exists():
         _say(f"no peer harness in {options.harness}; name its folder with --harness")
-        return {}, {}
-    source = peers.Source(options.peers, options.harness, options.runs, options.quiet, options.idle, _say)
-    with tempfile.TemporaryDirectory(prefix="haymaker-bench-peers-", dir=options.tmp) as scratch:
-        theirs = {count: peers.measure(source, count, Path(scratch)) for count in options.n}
-        return theirs, peers.floors(source, max(options.n), Path(scratch))
+        return None
+    chosen = tuple(options.peer or peers.PEERS)
+    return peers.Source(options.peers, options.harness, chosen, options.runs, options.quiet, options.idle, _say)
 
 
 def _options() -> argparse.Namespace:
@@ -98,6 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tmp", type=Path, help="where to work (default: the temporary folder)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="where the results go")
     parser.add_argument("--peers", type=Path, help="where the peers are installed; they are measured too")
+    parser.add_argument("--peer", action="append", choices=peers.PEERS, help="only this one of them; repeatable")
     parser.add_argument("--harness", type=Path, default=HARNESS, help="the peer harness's folder")
     parser.add_argument("--quiet", type=float, default=machine.QUIET, help="the harness's bound on a busy machine")
     parser.add_argument("--idle", type=float, default=20, help="seconds that the harness watches idle peers")

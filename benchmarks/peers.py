@@ -32,6 +32,7 @@ class Source:
 
     tools: Path
     harness: Path
+    chosen: tuple[str, ...]
     runs: int
     quiet: float  # a share of the machine: below it, a timed run begins
     idle: float
@@ -39,7 +40,7 @@ class Source:
 
 
 def installed(source: Source) -> dict[str, bool]:
-    return {peer: (source.tools / needed).exists() for peer, needed in _NEEDS.items()}
+    return {peer: (source.tools / _NEEDS[peer]).exists() for peer in source.chosen}
 
 
 def measure(source: Source, count: int, scratch: Path) -> dict[str, dict[str, Any]]:

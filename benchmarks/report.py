@@ -66,9 +66,13 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 
 def text(lines: Iterable[Line]) -> str:
-    """Give a table whose columns line up."""
-    rows = [HEADS, *map(_row, lines)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(HEADS))]
+    """Give our lines as a table for a terminal."""
+    return aligned([HEADS, *map(_row, lines)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Give rows of equal length as columns that line up."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
