@@ -296,23 +296,7 @@ class Effects:
         )
 
     def _remember(self, entry: Entry, *, event: str = "ended") -> None:
-        run = entry.run
-        line: dict[str, Any] = {"at": iso(self.now()), "event": event, "id": entry.id, "generation": entry.generation}
-        if self.commit:
-            line["commit"] = self.commit
-        if run is not None:
-            line |= {
-                "key": run.key,
-                "attempt": run.attempt,
-                "digest": entry.digest,
-                "started_at": iso(run.started_at),
-                "ended_at": iso(run.ended_at),
-                "exit": run.exit_text,
-                "exit_code": run.exit_code,
-                "status": status_of(entry)[0],
-                "goal_met": run.goal_met,
-                "checks": [dict(c) for c in run.checks],
-            }
+        line = history_line(entry, event=event, at=self.now(), commit=self.commit)
         append_history(self.home, entry.name, line)
 
     async def _with_state(self, entry: Entry) -> Entry:

@@ -112,6 +112,28 @@ def remove_state(home: Path, deployment_id: str) -> None:
 # ---- history ----------------------------------------------------------------------------------------------
 
 
+def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[str, Any]:
+    """Give what is remembered of an entry: `event` is ended, removed or orphaned, `at` in seconds since the epoch."""
+    line: dict[str, Any] = {"at": iso(at), "event": event, "id": entry.id, "generation": entry.generation}
+    if commit:
+        line["commit"] = commit
+    run = entry.run
+    if run is not None:
+        line |= {
+            "key": run.key,
+            "attempt": run.attempt,
+            "digest": entry.digest,
+            "started_at": iso(run.started_at),
+            "ended_at": iso(run.ended_at),
+            "exit": run.exit_text,
+            "exit_code": run.exit_code,
+            "status": status_of(entry)[0],
+            "goal_met": run.goal_met,
+            "checks": [dict(c) for c in run.checks],
+        }
+    return line
+
+
 def append_history(home: Path, name: str, line: dict[str, Any]) -> None:
     """Add one line to what is remembered of a name; it outlives the deployment, and is bounded."""
     path = home / "history" / f"{name}.jsonl"
