@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import DoubtError
-from agent_haymaker.records import ensure_home, platform_error, sync_dir, write_record
+from agent_haymaker.records import ensure_home, platform_error, read_regular, sync_dir, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def install_id(home: Path) -> str:
 
 def _read(path: Path) -> str | None:
     try:
-        content = path.read_text().strip()
+        content = read_regular(path).decode().strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

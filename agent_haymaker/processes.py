@@ -218,6 +218,18 @@ def _read_whole_environ(pid: int) -> bytes | None:
 _STAMP = b"\0" + RUN_ID.encode() + b"="
 
 
+def live_run_ids(prefix: str) -> list[str]:
+    """Return every run id that begins with `prefix` and that a live process carries, sorted."""
+    if _LINUX:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    else:
+        import psutil
+
+        pids = psutil.pids()
+    found = {run_id for pid in pids if (run_id := run_id_of(pid)) and run_id.startswith(prefix)}
+    return sorted(found)
+
+
 def run_id_of(pid: int) -> str | None:
     """
     Return the run id that a process carries, or None.

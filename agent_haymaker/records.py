@@ -297,7 +297,7 @@ def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSI
     Raises as `read_record` does.
     """
     try:
-        content = _read_regular_file(path)
+        content = read_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -324,7 +324,10 @@ def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSI
     return record, rest
 
 
-def _read_regular_file(path: Path) -> bytes:
+def read_regular(path: Path) -> bytes:
+    """
+    Give the content of a regular file; a pipe, a device or a file above MAX_RECORD_BYTES is an OSError, never a wait.
+    """
     # Without O_NONBLOCK a named pipe in its place would hang every command.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.model import Observed, Plan, RunPhase
@@ -24,7 +25,11 @@ def plan_against(base: Loaded | None, loaded: Loaded, *, now: float) -> Plan:
     seen = {name: _as_converged(want, fleet) for name, want in (base.desired if base else {}).items()}
     broken = dict.fromkeys(loaded.broken_names, "its manifest is wrong")
     kept = {name: base.desired[name] for name in loaded.broken_names if base and name in base.desired}
-    want = {**loaded.desired, **kept}
+    # What a dependency has come to, no revision tells: a reviewer wants to see the change, not the wait.
+    want = {
+        name: replace(w, depends_on=tuple(replace(d, condition="Started") for d in w.depends_on))
+        for name, w in {**loaded.desired, **kept}.items()
+    }
     return make_plan(
         want,
         seen,

@@ -24,7 +24,10 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         doubt = seen.doubt or "its engine cannot say whether it runs"
         return Finding(Verdict.UNKNOWN, f"{doubt}; nothing is done on its account")
     if seen is not None and seen.fleet != fleet:
-        return Finding(Verdict.CONFLICTED, f"fleet {seen.fleet} deployed it; fleet {fleet} may not touch it")
+        return Finding(
+            Verdict.CONFLICTED,
+            f"fleet {seen.fleet} deployed it; delete it there first, or name this Fleet {seen.fleet}",
+        )
     if want is None:
         assert seen is not None, "nothing desired and nothing observed"
         # The declaration that protected it is gone; the protection was copied into state and is not.

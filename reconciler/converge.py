@@ -37,7 +37,8 @@ class Request:
     strict: bool = False
     only: tuple[str, ...] = ()
     selector: str = ""
-    delete: bool = False  # `delete -f`: everything that this folder's fleet deployed goes
+    delete: bool = False  # `delete -f`: everything that this folder's fleet deployed from it goes
+    longest: float | None = None  # seconds that one action may take
 
     def to_json(self) -> dict[str, Any]:
         return {name: str(v) if name == "path" else v for name in self.__slots__ for v in (getattr(self, name),)}
@@ -116,22 +117,62 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             f"the inventory of fleet {fleet} cannot be read ({inventory.doubts[fleet]})",
             fix="restore it from a backup, or see `haymaker doctor`; until then nothing of this fleet is touched",
         )
-    want, broken = _desired(request, loaded, world)
+    want, broken, kept = _desired(request, loaded, world)
     seen = dict(world.seen)
     missing = [name for name in want if name not in seen]
     for name, record in (find_unowned(app.home, inventory, missing) if missing else {}).items():
         seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
-    plan = make_plan(
-        want,
-        seen,
-        policy=loaded.fleet,
-        now=app.now(),
-        removals=_removals(request, loaded, inventory),
-        broken=broken,
-        only=_selected(request, want, seen, broken),
-    )
+
+    def decide() -> Plan:
+        return make_plan(
+            want,
+            seen,
+            policy=loaded.fleet,
+            now=app.now(),
+            removals=_removals(request, loaded, inventory),
+            broken=broken,
+            kept=kept,
+            only=_selected(request, want, seen, broken),
+        )
+
+    plan = decide()
+    strays = _strays(app, engine, world, plan)
+    if strays:
+        for name, key in strays.items():
+            doubt = (
+                f"a process carries run {key}, which no record here knows (records were lost or put back); end it first"
+            )
+            seen[name] = replace(seen.get(name) or Observed(name, "", fleet, "", 0), doubt=doubt)
+        plan = decide()
     plan = _with_limit_notes(plan, want, engine)
+    if not loaded.desired and not loaded.problems and not request.delete:
+        plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
     return Pass(request, engine, loaded, inventory, world, want, seen, plan)
+
+
+def _strays(app: App, engine: Engine, world: World, plan: Plan) -> dict[str, str]:
+    """
+    Map each name that is about to start to a live run of it that its record does not know.
+
+    Records can be lost, or put back from a backup; the kernel's own list of what runs cannot. A start beside such a
+    run would make two.
+    """
+    starting = {a.name for a in plan.actions if a.starts}
+    if not starting or not (app.home / "install").exists():
+        return {}
+    strays = {}
+    for key in engine.live_keys(f"{app.install}."):
+        run, _, _ = key.partition(".check-")
+        deployment_id = run.split(".")[1] if run.count(".") >= 3 else ""
+        name = deployment_id.rpartition("-")[0]
+        entry = world.entries.get(name)
+        if entry is None or entry.id != deployment_id:
+            entry = next((e for e in world.entries.values() if e.id == deployment_id), entry)
+            name = entry.name if entry is not None and entry.id == deployment_id else name
+        known = entry.run.key if entry is not None and entry.run is not None else ""
+        if name in starting and run != known:
+            strays[name] = key
+    return strays
 
 
 def _with_limit_notes(plan: Plan, want: dict[str, Desired], engine: Engine) -> Plan:
@@ -146,10 +187,12 @@ def _with_limit_notes(plan: Plan, want: dict[str, Desired], engine: Engine) -> P
     return replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 
-def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, Desired], dict[str, str]]:
-    """Give what is wanted, and the names whose manifest is wrong and that have no last good spec."""
+def _desired(
+    request: Request, loaded: Loaded, world: World
+) -> tuple[dict[str, Desired], dict[str, str], frozenset[str]]:
+    """Give what is wanted, why names have no good spec at all, and those whose last good one is in `want`."""
     if request.delete:
-        return {}, {}
+        return {}, {}, frozenset()
     want, broken = dict(loaded.desired), {}
     for name in loaded.broken_names:
         entry = world.entries.get(name)
@@ -158,7 +201,7 @@ def _desired(request: Request, loaded: Loaded, world: World) -> tuple[dict[str, 
             want[name] = replace(Desired.from_json(entry.desired), name=name, settings=entry.settings)
         else:
             broken[name] = "its manifest is wrong, and no good one was ever applied"
-    return want, broken
+    return want, broken, loaded.broken_names & want.keys()
 
 
 def _selected(
@@ -195,9 +238,16 @@ def _find(wanted: str, names: set[str], seen: dict[str, Observed]) -> str:
 
 
 def _removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removals:
+    declared = loaded.desired.keys() | loaded.broken_names
+    elsewhere = {
+        e.name: e.root
+        for e in inventory.entries.values()
+        if e.fleet == loaded.fleet.name and e.name not in declared and e.name not in request.only
+        if (e.root and e.root != loaded.root and not request.prune) or (request.delete and loaded.single_file)
+    }
     if request.delete:
-        return Removals(refusal="", unlimited=True, cause="its deletion was asked for")
-    return Removals(refusal=_refusal(request, loaded, inventory, loaded.fleet))
+        return Removals(refusal="", unlimited=True, cause="its deletion was asked for", elsewhere=elsewhere)
+    return Removals(refusal=_refusal(request, loaded, inventory, loaded.fleet), elsewhere=elsewhere)
 
 
 def _refusal(request: Request, loaded: Loaded, inventory: Inventory, fleet: FleetPolicy) -> str:

@@ -16,7 +16,7 @@ from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit, GroupWrite
 from reconciler.inventory import Entry, Run, desired_json
 from reconciler.model import AppliedSpec, Desired, Verb
-from reconciler.records import append_history, iso, remove_state, state_path, state_record, status_of
+from reconciler.records import append_history, history_line, move_history, remove_state, state_path, state_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +48,8 @@ class Effects:
     new_id: Callable[[], str]
     environ: Mapping[str, str]
     commit: str = ""
+    root: str = ""  # the folder that is applied
+    longest: float | None = None  # seconds that one action may take, where the caller bounds it
     _current: dict[str, Entry] = field(init=False)
     _group: GroupCommit = field(init=False)
     _states: GroupWrite = field(init=False)
@@ -59,6 +61,8 @@ class Effects:
 
     def deadline(self, action: Action) -> float:
         """Give the longest that an action may take, in seconds."""
+        if self.longest is not None:
+            return self.longest
         want = self.want.get(action.name)
         spec = want.spec if want is not None else self.world.seen[action.name].spec
         grace = float(spec.get("run", {}).get("terminationGracePeriod", 30.0))
@@ -98,7 +102,9 @@ class Effects:
     async def _create(self, action: Action) -> str:
         want = self.want[action.name]
         entry = _declared(
-            Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, 1, want.digest, created_at=self.now()), want
+            Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, 1, want.digest, created_at=self.now()),
+            want,
+            self.root,
         )
         if not action.starts:
             entry = replace(entry, waits="" if want.stopped else action.cause.partition("; it waits: ")[2])
@@ -119,7 +125,7 @@ class Effects:
         old = entry.run
         if not same:
             entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0)
-        await self._run(action, replace(_declared(entry, want), waits=""), attempt=attempt, old=old)
+        await self._run(action, replace(_declared(entry, want, self.root), waits=""), attempt=attempt, old=old)
         return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
 
     async def _run(self, action: Action, entry: Entry, *, attempt: int, old: Run | None = None) -> None:
@@ -128,7 +134,13 @@ class Effects:
 
         want = self.want[action.name]
         key = f"{self.install}.{entry.id}.{entry.generation}.{attempt}"
-        spec = run_spec(want, entry, self.environ)
+        try:
+            spec = run_spec(want, entry, self.environ)
+        except HaymakerError as error:
+            if entry.name not in self._current:  # so that it is seen, and why it does not run
+                await self._intend(action, replace(entry, waits=error.what))
+                await self._conclude(await self._with_state(replace(entry, waits=error.what)))
+            raise
         entry = replace(entry, run=Run(key, attempt))
         await self._intend(action, entry, key=key)
         try:
@@ -165,7 +177,7 @@ class Effects:
         entry = await self._stop_run(entry)
         want = self.want.get(action.name)
         if want is not None and not action.replaces:
-            entry = _declared(entry, want)
+            entry = _declared(entry, want, self.root)
         await self._conclude(await self._with_state(entry))
         return f"stopped {action.name}"
 
@@ -183,10 +195,12 @@ class Effects:
         judge = want if entry.digest == want.digest else Desired.from_json(entry.desired)
         if judge.has_checks and not judge.service and seen.phase == "ended":
             from reconciler.checks import run_checks
-            from reconciler.launch import check_environment
+            from reconciler.launch import check_environment, secret_values
 
             env = check_environment(judge, entry, self.environ)
             results = await run_checks(self.engine, handle, _checks(judge), env, workspace=entry.id, owner=entry.fleet)
+            secrets = secret_values(judge.spec, self.environ, judge.recipe.source_dir)
+            results = [r | {"output": _masked(r["output"], secrets)} for r in results]
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         await self._keep_artifacts(entry, handle)
@@ -205,13 +219,14 @@ class Effects:
                 await self.engine.retire(Handle.from_json(entry.run.handle), whole=not want.service)
                 await self._forget(entry.run)
             entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0, run=None)
-        await self._conclude(await self._with_state(_declared(entry, want)))
+        await self._conclude(await self._with_state(_declared(entry, want, self.root)))
         return f"updated {action.name}"
 
     async def _rename(self, action: Action) -> str:
         entry = self._current[action.old_name]
         await self._intend(action, None)
         entry = await self._with_state(replace(entry, name=action.name))
+        move_history(self.home, action.old_name, action.name)
         await self._conclude(entry, removes=action.old_name)
         return f"renamed {action.old_name} to {action.name}"
 
@@ -349,7 +364,7 @@ def _checks(want: Desired | None) -> list[Mapping[str, Any]]:
     return [*want.spec.get("success", {}).get("checks", ()), *(check_of(c) for c in want.criteria)]
 
 
-def _declared(entry: Entry, want: Desired) -> Entry:
+def _declared(entry: Entry, want: Desired, root: str) -> Entry:
     """Copy into the entry what its manifest says now and what applies in place."""
     applied = want if entry.digest == want.digest or not entry.desired else None
     return replace(
@@ -358,6 +373,7 @@ def _declared(entry: Entry, want: Desired) -> Entry:
         workload=want.workload if applied is not None else entry.workload,
         settings=want.settings,
         source=str(want.source),
+        root=root,
         labels=want.labels,
         annotations=want.annotations,
         protect=want.protect,
@@ -380,6 +396,12 @@ def _with_end(run: Run, seen: Observation, now: float) -> Run:
         exit_reason="stopped" if stopped or end is None else end.reason,
         exit_text="stopped" if stopped else str(end),
     )
+
+
+def _masked(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def _verdict(run: Run) -> str:

@@ -135,10 +135,11 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
 def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if seen.start_failed:
         return Health.DEGRADED, "StartFailed", seen.exit_text
+    if seen.service:
+        again = f", {seen.failures} failed runs in a row" if seen.failures > 1 else ""
+        return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text}){again}"
     if not seen.recorded:
         return Health.PROGRESSING, "Ended", f"its run ended ({seen.exit_text}); the next pass records it"
-    if seen.service:
-        return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text})"
     if not seen.succeeded:
         return Health.DEGRADED, "Failed", f"its run failed ({seen.exit_text})"
     if seen.goal_met is False:
@@ -160,7 +161,7 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.ORPHANED: "delete it, if prune is on",
     Verdict.UNKNOWN: "nothing, until the doubt is cleared",
     Verdict.IN_DOUBT: "nothing, until a person decides: set the annotation haymaker/restartedAt to run it again",
-    Verdict.GIVEN_UP: "nothing, until its manifest changes",
+    Verdict.GIVEN_UP: "nothing, until its manifest changes or has another haymaker/restartedAt",
     Verdict.HELD: "nothing, as its policy says",
     Verdict.CONFLICTED: "nothing, until one fleet gives it up",
     Verdict.PROTECTED: "nothing, until a manifest says protect: false",

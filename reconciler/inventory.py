@@ -65,6 +65,7 @@ class Entry:
     workload: str = ""
     settings: str = ""
     source: str = ""
+    root: str = ""  # the folder that it was applied from
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     protect: bool = False

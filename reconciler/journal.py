@@ -10,12 +10,13 @@ It refuses to know what an intent or an entry means. Only the holder of the pass
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from agent_haymaker.records import platform_error
+from agent_haymaker.records import platform_error, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,8 @@ def read_tail(folder: Path, start: Position) -> Tail:
         offset = start.offset if segment == start.segment else 0
         path = _path(folder, segment)
         try:
+            if not path.is_file():
+                raise OSError(errno.EINVAL, "it is not a regular file")
             with path.open("rb") as lines:
                 size = os.fstat(lines.fileno()).st_size
                 if size > offset:
@@ -118,7 +121,7 @@ def read_backwards(folder: Path) -> Iterator[dict[str, Any]]:
     for segment in reversed(_segments(folder)):
         tail = Tail()
         try:
-            _parse(_path(folder, segment).read_bytes() + b"\n", tail)
+            _parse(read_regular(_path(folder, segment)) + b"\n", tail)
         except OSError as error:
             raise platform_error(error, "read the journal", _path(folder, segment)) from error
         yield from reversed(tail.records)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import RunSpec
 from agent_haymaker.errors import ManifestError, TryAgain
+from agent_haymaker.records import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,7 @@ def check_environment(want: Desired, entry: Entry, environ: Mapping[str, str]) -
 
 def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declared: Any) -> dict[str, str]:
     env = least_environment(environ, want.recipe.path_prefix)
+    env["PYTHONUNBUFFERED"] = "1"  # a log that comes when the buffer is full is no log; the manifest may say otherwise
     env.update(resolve_env(declared, environ, source=want.source.file, folder=want.recipe.source_dir))
     env["HAYMAKER_DEPLOYMENT"] = want.name
     env["HAYMAKER_DEPLOYMENT_ID"] = entry.id
@@ -97,7 +99,7 @@ def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folde
 
 def _from_file(name: str, path: Path, source: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\n")
+        return read_regular(path).decode().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
             f"env {name} comes from the file {path.name}, which cannot be read",
@@ -122,7 +124,7 @@ def _files(want: Desired) -> dict[str, bytes]:
     files = {name: text.encode() for name, text in want.recipe.inline_files.items()}
     for name, path in want.recipe.files.items():
         try:
-            content = Path(path).read_bytes()
+            content = read_regular(Path(path))
         except OSError as error:
             raise TryAgain(
                 f"{path} cannot be read any more: {error.strerror}", where=str(want.source), fix="apply again"

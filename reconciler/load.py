@@ -60,7 +60,11 @@ def load(
     """
     if tree is None:
         if not os.path.exists(path):
-            raise ManifestError("there is no such folder or file", where=str(path), fix="correct the path given to -f")
+            raise ManifestError(
+                "there is no such folder or file",
+                where=str(path),
+                fix="pass -f DIR, or set HAYMAKER_MANIFESTS; without them ./manifests is read",
+            )
         tree = WorkTree(path)
     started_ns = time.time_ns()
     cache = cache_path(home, tree) if home is not None else None

@@ -28,6 +28,7 @@ class Removals:
     refusal: str = "prune is off"
     unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
     cause: str = "no manifest declares it"
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # name -> the other folder that it was applied from
 
 
 @dataclass(slots=True)
@@ -68,10 +69,12 @@ def make_plan(
     now: float,
     removals: Removals | None = None,
     broken: Mapping[str, str] | None = None,
+    kept: Container[str] = (),
     only: Container[str] | None = None,
 ) -> Plan:
     """
-    Decide what to do. `broken` maps a name whose manifest is wrong, and that has no last good spec, to the reason.
+    Decide what to do. `broken` maps a name whose manifest is wrong, and that has no last good spec, to the reason;
+    `kept` are names whose manifest is wrong too, and for which `want` holds the last good one.
 
     `seen` may hold deployments of other fleets: they matter only where `want` claims one of their names. With
     `only`, the others are looked at (for what waits for them) and left as they are.
@@ -85,6 +88,8 @@ def make_plan(
     for name in by_dependency(want):
         if only is not None and name not in only:
             continue
+        if name in kept:
+            draft.leave(name, Verdict.INVALID, "its manifest is wrong; the last good one stays in force", blocked=True)
         _plan_one(draft, want[name], seen.get(name), renamed.get(name))
     for name, reason in sorted((broken or {}).items()):
         if only is not None and name not in only:
@@ -192,8 +197,9 @@ def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...
 
 def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
     changes = diff_specs(seen.spec, want.spec) or (reason,)
-    if all(change.startswith(("goal ", "files.")) for change in changes):
-        reason = f"what {want.source.file} refers to changed since it was deployed"
+    goal = want.spec.get("goal") or {}
+    if changes == ("goal (changed)",) and goal.get("file"):
+        reason = f"{goal['file']} changed since it was deployed"
     if seen.phase is RunPhase.RUNNING:
         # What waits for something else first keeps its old run until then: a gap helps nobody.
         waits, blocked, _ = _gate(draft, want, replacing=True)
@@ -285,7 +291,17 @@ def _in_place_changes(want: Desired, seen: Observed) -> tuple[str, ...]:
 
 def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
     condemned: list[str] = []
+    strangers = [name for name in gone if name in removals.elsewhere]
+    if strangers:
+        folders = sorted({removals.elsewhere[name] for name in strangers})
+        draft.notes.append(
+            f"{', '.join(strangers)} of fleet {draft.policy.name} stay: applied from {', '.join(folders)}; "
+            "a folder of its own wants a Fleet of its own name"
+        )
     for name in gone:
+        if name in removals.elsewhere:
+            draft.leave(name, Verdict.ORPHANED, f"it was applied from {removals.elsewhere[name]}")
+            continue
         found = classify(None, draft.seen[name], fleet=draft.policy.name, now=draft.now)
         if found.verdict is not Verdict.ORPHANED:
             draft.leave(name, found.verdict, found.reason, blocked=True)
@@ -299,20 +315,22 @@ def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
     if len(condemned) > allowed and not removals.unlimited:
         share = draft.policy.max_deletions
         limit = f"{len(condemned)} removals, and the fleet's sync.maxDeletions of {share} allows {allowed}"
+        advice = "raise it in the Fleet, or remove some by name with --only NAME --prune"
         for name in condemned:
             draft.leave(name, Verdict.ORPHANED, f"no manifest declares it; {limit}", blocked=True)
-        draft.notes.append(f"nothing is removed: {limit}")
+        draft.notes.append(f"nothing is removed: {limit}; {advice}")
         return
     _note_moves(draft, condemned)
     # Whoever depends on a deployment goes before it; a dependent is known by the spec as applied.
-    number_of: dict[str, int] = {}
+    waiting: dict[str, list[int]] = {}  # name -> the deletions of those that depend on it
     for name in reversed(by_dependency({n: draft.seen[n] for n in condemned})):
         seen = draft.seen[name]
-        dependents = tuple(number_of[other] for other in number_of if name in _dependencies(draft.seen[other]))
-        number_of[name] = draft.add(
+        number = draft.add(
             Verb.DELETE, name, f"{removals.cause}; deletionPolicy is {seen.deletion_policy}",
-            after=dependents, needs_consent=True,
+            after=tuple(waiting.get(name, ())), needs_consent=True,
         )  # fmt: skip
+        for before in _dependencies(seen):
+            waiting.setdefault(before, []).append(number)
 
 
 def _dependencies(seen: Observed) -> set[str]:

@@ -119,8 +119,9 @@ def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[st
         line["commit"] = commit
     run = entry.run
     if run is not None:
+        line["key"] = run.key
+    if run is not None and event == "ended":
         line |= {
-            "key": run.key,
             "attempt": run.attempt,
             "digest": entry.digest,
             "started_at": iso(run.started_at),
@@ -132,6 +133,21 @@ def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[st
             "checks": [dict(c) for c in run.checks],
         }
     return line
+
+
+def move_history(home: Path, old: str, new: str) -> None:
+    """Let a renamed deployment keep what is remembered of it."""
+    source, target = home / "history" / f"{old}.jsonl", home / "history" / f"{new}.jsonl"
+    try:
+        kept = source.read_bytes()
+        if target.exists():
+            kept += target.read_bytes()
+        write_record(target, kept, durable=False)
+        source.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise platform_error(error, "move the history", source) from error
 
 
 def append_history(home: Path, name: str, line: dict[str, Any]) -> None:

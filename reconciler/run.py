@@ -46,6 +46,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         now=app.now,
         new_id=app.new_id,
         environ=app.environ,
+        root=done.loaded.root,
+        longest=done.request.longest,
         commit=str((revision or (known.revision if known else {})).get("commit", "")),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import StalePlanError, UsageError
-from agent_haymaker.records import write_record
+from agent_haymaker.records import read_regular, write_record
 from reconciler.converge import Request
 from reconciler.report import action_json
 
@@ -29,8 +29,11 @@ def save_plan(path: Path, done: Pass) -> None:
     Write the plan of a pass to a file.
 
     Raises:
+        UsageError: something else than a file stands there.
         PlatformError: the file cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no regular file", fix="name a file that may be written or replaced")
     request = {**done.request.to_json(), "path": str(Path(done.request.path).absolute())}
     record = {"schema_version": VERSION, "kind": KIND, "request": request, **_digests(done)}
     write_record(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
@@ -45,7 +48,7 @@ def read_plan(path: Path) -> tuple[Request, dict[str, Any]]:
     """
     fix = "make one with `haymaker plan -f DIR --out FILE`"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_regular(path))
         if record["kind"] != KIND or record["schema_version"] != VERSION:
             raise ValueError("another kind or version")
         request = record["request"]
@@ -59,12 +62,12 @@ def read_plan(path: Path) -> tuple[Request, dict[str, Any]]:
         )
     except OSError as error:
         raise UsageError(f"the plan cannot be read: {error.strerror}", where=str(path), fix=fix) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError("this is not a plan that haymaker saved", where=str(path), fix=fix) from error
     return wanted, record
 
 
-def require_fresh(record: dict[str, Any], done: Pass) -> None:
+def require_fresh(path: Path, record: dict[str, Any], done: Pass) -> None:
     """
     Compare a saved plan with the plan as made now.
 
@@ -76,7 +79,8 @@ def require_fresh(record: dict[str, Any], done: Pass) -> None:
         what = " and ".join(name.replace("_", " ") for name in moved)
         raise StalePlanError(
             f"the plan is stale: {what} changed after it was saved",
-            fix="make and review a new one: `haymaker plan -f DIR --out FILE`",
+            where=str(path),
+            fix=f"make and review a new one: `haymaker plan -f {done.request.path} --out {path}`",
         )
 
 

@@ -164,6 +164,10 @@ class Engine(Protocol):
         """Give every run the engine still knows of, ended or not, until it is forgotten."""
         ...
 
+    def live_keys(self, prefix: str) -> Sequence[str]:
+        """Give the keys of every live run that begins with `prefix`, whether or not this engine has a record of it."""
+        ...
+
     async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
         """
         End the whole process tree: SIGTERM, the grace, SIGKILL, then a look that nothing of it is left.

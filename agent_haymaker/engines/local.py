@@ -87,6 +87,10 @@ class LocalEngine:
             return local_look.unreachable(handle.key, "its handle was edited, and its claim file is gone")
         return Found(Observation(handle, RunState.LOST, detail="its process and its claim file are gone"))
 
+    def live_keys(self, prefix: str) -> Sequence[str]:
+        """Read the keys that live processes carry: what runs although its records were lost or put back."""
+        return processes.live_run_ids(prefix)
+
     def list(self, owner: str | None = None) -> Iterable[Observation]:
         """Give every run that has a claim file. One that cannot be read is given whoever asks: it may be theirs."""
         try:

@@ -150,6 +150,17 @@ def _path_of(fd: int) -> str:
         return os.fsdecode(fcntl.fcntl(fd, getattr(fcntl, "F_GETPATH", 50), bytes(1024)).rstrip(b"\0"))
 
 
+def _remove_folder(folder: str, unlock: Callable[..., Any]) -> None:
+    try:
+        shutil.rmtree(folder, onerror=unlock)
+    except RecursionError:  # nested deeper than Python's own stack; rm walks without one
+        import subprocess
+
+        subprocess.run(["rm", "-rf", "--", folder], check=False, capture_output=True)
+        if os.path.lexists(folder):
+            raise OSError(errno.ENOTEMPTY, "it is nested too deeply", folder) from None
+
+
 def remove_workspace(workspace: str) -> None:
     """
     Remove a workspace with all that is in it; none there is fine. A symlink in its place is removed itself.
@@ -172,8 +183,10 @@ def remove_workspace(workspace: str) -> None:
     try:
         if os.path.islink(workspace):
             os.unlink(workspace)
+        elif os.path.isdir(workspace):
+            _remove_folder(workspace, unlock_and_retry)
         elif os.path.lexists(workspace):
-            shutil.rmtree(workspace, onerror=unlock_and_retry)
+            os.unlink(workspace)
     except FileNotFoundError:
         pass
     except OSError as error:

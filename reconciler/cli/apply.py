@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from reconciler.model import Outcome
 
 
-def duration_option(context: click.Context, parameter: click.Parameter, text: str) -> float:
+def duration_option(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
     """Read an option that is a duration, in seconds."""
+    if text is None:
+        return None
     from reconciler.manifest.units import parse_duration
 
     try:
@@ -44,7 +46,7 @@ def duration_option(context: click.Context, parameter: click.Parameter, text: st
 
 
 @click.command()
-@click.argument("planfile", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("planfile", required=False, type=click.Path(path_type=Path))
 @manifests_option
 @selection_options
 @click.option("--prune", is_flag=True, help="Delete what this fleet deployed and no manifest declares any more.")
@@ -107,8 +109,10 @@ def _saved(context: click.Context, planfile: Path) -> tuple[Request, Callable[[P
                 where=str(planfile),
                 fix="leave out -f, --only, -l, --prune and --strict",
             )
+    if planfile.is_dir():
+        raise UsageError(f"{planfile} is a folder", fix=f"did you mean `haymaker apply -f {planfile}`?")
     request, record = read_plan(planfile)
-    return request, lambda done: require_fresh(record, done)
+    return request, lambda done: require_fresh(planfile, record, done)
 
 
 def _dry_run(request: Request, output: str) -> None:

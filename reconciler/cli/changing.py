@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from reconciler.model import Outcome, Plan
 
 
+# What the plan cannot mend is its health, not a guard: `apply --wait` and `status --exit-status` tell of it.
+_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED})
+
+
 def manifests_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `-f/--filename`."""
     return click.option(
@@ -89,7 +93,7 @@ def exit_code(done: Pass, outcomes: Sequence[Outcome], *, detailed: bool = False
 
 def is_guarded(verdict: Verdict, blocked: bool, reason: str) -> bool:
     """Tell whether a guard refused something that this pass was asked to do."""
-    if not blocked:
+    if not blocked or verdict in _RESTING:
         return False
     # That pruning is off is how most folders are used; that it was on and refused is news.
     return not (verdict is Verdict.ORPHANED and "prune is off" in reason)

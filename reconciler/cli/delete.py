@@ -32,18 +32,29 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("-y", "--yes", is_flag=True, help="Delete without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted. Nothing is done.")
-@click.option("--timeout", "lock_seconds", default="0s", show_default=True, callback=duration_option,
+@click.option("--timeout", default=None, callback=duration_option, help="The longest that one deletion may take.")
+@click.option("--lock-timeout", default="0s", show_default=True, callback=duration_option,
               help="How long to wait for another holder of the lock.")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def delete(
-    path: Path, only: tuple[str, ...], selector: str, *, yes: bool, dry_run: bool, lock_seconds: float, output: str
+    path: Path,
+    only: tuple[str, ...],
+    selector: str,
+    *,
+    yes: bool,
+    dry_run: bool,
+    timeout: float | None,
+    lock_timeout: float,
+    output: str,
 ) -> None:
     """
-    Delete everything that this folder's fleet deployed, each by its deletion policy.
+    Delete everything that this folder's fleet deployed from it, each by its deletion policy.
+
+    With one file: what that file declares.
 
     What was applied with `protect: true` stays. The manifests stay too: the next apply brings it all back.
     """
-    request = Request(path, only=only, selector=selector, delete=True)
+    request = Request(path, only=only, selector=selector, delete=True, longest=timeout)
     if dry_run:
         done = look(App(), request)
         print_plan(done, output=output)
@@ -54,7 +65,7 @@ def delete(
             consent=ask_consent(yes=yes),
             on_plan=lambda p: print_plan(p, output=output),
             on_outcome=print_outcome if output == "text" else None,
-            lock_seconds=lock_seconds,
+            lock_seconds=lock_timeout,
         )
     code = exit_code(done, done.outcomes)
     if output == "json":

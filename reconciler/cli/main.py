@@ -23,6 +23,9 @@ COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
 def main() -> None:
     """Run the command line of this process and end it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - it stays open to the end
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

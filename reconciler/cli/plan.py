@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_haymaker.errors import UsageError
+from agent_haymaker.errors import ManifestError, UsageError
 from reconciler.app import App
 from reconciler.cli.changing import exit_code, finish, manifests_option, selection_options, show_problems
 from reconciler.converge import Pass, Request, look
@@ -58,6 +58,8 @@ def plan(
     if out is not None:
         from reconciler.saved import save_plan
 
+        if any(p.severity == "error" for p in done.loaded.problems):
+            raise ManifestError("the plan is not saved: a manifest is wrong", where=str(out), fix="correct it first")
         save_plan(out, done)
         click.echo(f"saved; run `haymaker apply {out}` to execute exactly this plan", err=True)
     finish(exit_code(done, [], detailed=detailed_exitcode))
@@ -118,7 +120,7 @@ def _goal_diffs(made: Plan, older: Loaded, loaded: Loaded, base: str) -> dict[st
             continue
         path = was.recipe.files.get(GOAL)
         old = content_at(loaded.root, base, path) if path else was.recipe.inline_files.get(GOAL, "")
-        diff = _unified(old, _goal_text(now))
+        diff = _unified(old, _goal_text(now), base)
         if diff:
             diffs[name] = diff
     return diffs
@@ -138,7 +140,7 @@ def _goal_diffs_here(done: Pass) -> dict[str, str]:
                 old = file.read().decode(errors="replace")
         except OSError:
             continue
-        diff = _unified(old, _goal_text(want))
+        diff = _unified(old, _goal_text(want), "deployed")
         if diff:
             diffs[name] = diff
     return diffs
@@ -155,6 +157,6 @@ def _goal_text(want: Desired) -> str:
         return ""
 
 
-def _unified(old: str, new: str) -> str:
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "deployed", "declared", lineterm="", n=2)
+def _unified(old: str, new: str, older: str) -> str:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), older, "declared", lineterm="", n=2)
     return "\n".join(lines)

@@ -128,7 +128,8 @@ def _print_end(followed: Followed, timeout_seconds: float) -> None:
     if followed.timed_out:
         waiting = ", ".join(w.name for w in followed.standing if not w.settled)
         click.echo(f"error: gave up after {timeout_seconds:g} s; not at rest yet: {waiting}", err=True)
+        click.echo("  fix: they go on; run the same command again to wait on", err=True)
     for item in followed.standing:
         if item.settled and not item.good:
-            click.echo(f"error: {item.name} is {item.state}: {item.note}", err=True)
-            click.echo(f"  fix: see `haymaker why {item.name}` and `haymaker logs {item.name}`", err=True)
+            click.echo(f"error: {item.name}: {item.state}: {item.note}", err=True)
+            click.echo(f"  fix: `haymaker why {item.name}` and `haymaker logs {item.name}` tell more", err=True)

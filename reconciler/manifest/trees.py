@@ -70,6 +70,14 @@ def blob_name(content: bytes) -> str:
     return blob.hexdigest()
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one; a link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def stamp_of(status: os.stat_result) -> Stamp:
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
@@ -131,7 +139,7 @@ class WorkTree:
             name = entry.name
             if name.startswith("."):
                 continue
-            if name.endswith((".yaml", ".yml")) and not entry.is_dir():
+            if name.endswith((".yaml", ".yml")) and not _is_folder(entry):
                 if name == self.only:
                     pass  # asked for by name
                 elif judged and ignore.covers(prefix + name):
@@ -142,7 +150,7 @@ class WorkTree:
                     listing.files.append((prefix + name, None))
             elif self.only:
                 continue  # beside one file count its folder's Fleet and workloads, not what is further down
-            elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir()):
+            elif _is_folder(entry):
                 if judged and ignore.covers(prefix + name + "/"):
                     continue
                 if entry.is_symlink() and not self._may_enter(entry.path, above):
