@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
-WORKERS ?= auto
+WORKERS ?= 4
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -59,7 +59,7 @@ check: lint
 	@$(MAKE) --no-print-directory test
 
 check-slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(WORKERS)
 
 golden: .venv/.dev
 	GOLDEN=1 $(BIN)/python -m pytest -n $(WORKERS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
-from agent_haymaker.records import read_record_head, write_record
+from agent_haymaker.records import platform_error, read_record_head, write_record
 from reconciler.journal import START, Position, read_tail
 from reconciler.model import Json, LazyJson
 
@@ -259,6 +259,8 @@ def _fleet_names(folder: Path) -> list[str]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise platform_error(error, "read the inventory", folder) from error
     return sorted(n[:-5] for n in names if n.endswith(".json") and not n.startswith("."))
 
 

@@ -57,7 +57,6 @@ def check_environment(want: Desired, entry: Entry, environ: Mapping[str, str]) -
 
 def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declared: Any) -> dict[str, str]:
     env = least_environment(environ, want.recipe.path_prefix)
-    env["PYTHONUNBUFFERED"] = "1"  # a log that comes when the buffer is full is no log; the manifest may say otherwise
     env.update(resolve_env(declared, environ, source=want.source.file, folder=want.recipe.source_dir))
     env["HAYMAKER_DEPLOYMENT"] = want.name
     env["HAYMAKER_DEPLOYMENT_ID"] = entry.id

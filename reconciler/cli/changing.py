@@ -27,14 +27,22 @@ if TYPE_CHECKING:
 _RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED})
 
 
+def _named(context: click.Context, parameter: click.Parameter, path: str) -> Path:
+    """Refuse "", which an unset shell variable leaves and which would mean the current folder."""
+    if not path:
+        raise click.BadParameter("it is empty", ctx=context, param=parameter)
+    return Path(path)
+
+
 def manifests_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `-f/--filename`."""
     return click.option(
         "-f",
         "--filename",
         "path",
-        type=click.Path(path_type=Path),
-        default=Path("manifests"),
+        type=click.Path(),
+        default="manifests",
+        callback=_named,
         envvar="HAYMAKER_MANIFESTS",
         show_default="HAYMAKER_MANIFESTS, or ./manifests",
         help="Folder of manifests (or one file, which never prunes).",

@@ -92,16 +92,20 @@ def apply_and_wait(
             if output == "text":
                 print_outcome(outcome)
 
-        followed = follow(
-            App(),
-            request,
-            consent=ask_consent(yes=yes),
-            timeout_seconds=timeout_seconds,
-            on_plan=on_plan,
-            on_outcome=on_outcome,
-            on_standing=display.show,
-            check=check,
-        )
+        try:
+            followed = follow(
+                App(),
+                request,
+                consent=ask_consent(yes=yes),
+                timeout_seconds=timeout_seconds,
+                on_plan=on_plan,
+                on_outcome=on_outcome,
+                on_standing=display.show,
+                check=check,
+            )
+        except KeyboardInterrupt:
+            display.say("interrupted: what runs goes on; run the same command again to wait on", error=True)
+            raise
     code = _wait_code(followed)
     if output == "json":
         standing = [{"name": w.name, "state": w.state, "note": w.note, "settled": w.settled} for w in followed.standing]

@@ -74,5 +74,5 @@ def test_a_lock_whose_holder_was_killed_is_free_at_once(world):
     eventually(lambda: "stop_requested" in world.claim_path(world.one("web").run_id).read_text(), within=15)
     delete.send_signal(signal.SIGKILL)
     delete.communicate()
-    world.delete("--timeout", "0s")
+    world.delete("--lock-timeout", "0s")
     world.check_exactly()
