@@ -34,11 +34,12 @@ install: .venv/.runtime
 		echo '  fix: on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@touch $@
 
-# A plain .pth names the checkout (tool.hatch dev-mode-dirs): nothing is hooked into imports, and an edit is in force at once.
+# Compiled at once, since a first `haymaker` would otherwise pay for it. A plain .pth names the checkout (tool.hatch dev-mode-dirs): nothing is hooked into imports, and an edit is in force at once.
 .venv/.runtime: .venv/.python pyproject.toml requirements/runtime.txt requirements/build.txt
 	@echo 'installing the locked dependencies' >&2
 	@$(INSTALL) -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q agent_haymaker reconciler workloads/goal_agent/haymaker_goal_agent
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
