@@ -9,13 +9,14 @@ WORKERS ?= 4
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check lint check-slow golden bench lock clean
+.PHONY: help demo install test check lint soak check-slow golden bench lock clean
 
 help:
 	@echo 'make demo        install, and converge the fleet in manifests/'
 	@echo 'make test        the tests'
 	@echo 'make check       lint, types, import contracts, then the tests'
 	@echo 'make check-slow  the long tests of the real thing'
+	@echo 'make soak        kills at random instants, for minutes'
 	@echo 'make golden      rewrite the expected outputs under tests/; review the diff as behaviour'
 	@echo 'make bench       measure; PEERS=DIR beside the peers installed there, BENCH="--large" with 10,000 too'
 	@echo 'make lock        renew requirements/ from pyproject.toml (UPGRADE=1: take the newest versions)'
@@ -58,6 +59,9 @@ lint: .venv/.dev
 
 check: lint
 	@$(MAKE) --no-print-directory test
+
+soak: .venv/.dev
+	$(BIN)/python -m pytest -m soak -n $(WORKERS)
 
 check-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow -n $(WORKERS)

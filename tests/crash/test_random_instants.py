@@ -132,7 +132,7 @@ def test_kills_at_random_instants_lose_nothing_and_double_nothing(world):
     chaos(world, int(os.environ.get("CHAOS_SEED", "1")), 2)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("run", range(4))
 def test_many_kills_at_random_instants_lose_nothing_and_double_nothing(world, run):
     seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))

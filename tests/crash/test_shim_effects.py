@@ -70,7 +70,7 @@ class Replaced(Replace):
         assert world.record("web")["config"]["colour"] == f"shade {self.turn}"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_shim_killed_at_any_effect_loses_nothing_and_doubles_nothing(world):
     scenario = Replaced(world)
     scenario.begin()

@@ -135,7 +135,7 @@ def test_twenty_submits_of_one_key_from_several_processes_with_no_shim_yet_are_o
     assert starts.read_text().split() == [str(pid) for pid in pids]
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(150, marks=pytest.mark.soak)])
 def test_killing_the_shim_at_random_instants_of_a_submit_never_makes_two_and_never_loses_one(world, rounds):
     chance = random.Random(rounds)
     world.submit("sleep", "1000")
