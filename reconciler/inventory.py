@@ -364,9 +364,3 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], _Shelf]:
             "the inventory ends in the middle", where=str(path), fix="restore it from a backup; until then it is doubt"
         )
     return record, _Shelf(raw, path)
-
-
-def with_run(entry: Entry, **changes: Any) -> Entry:
-    """Give the entry with its run changed."""
-    assert entry.run is not None, f"{entry.name} has no run"
-    return replace(entry, run=replace(entry.run, **changes))

@@ -102,9 +102,7 @@ def read_tail(folder: Path, start: Position) -> Tail:
 
 
 def _parse(content: bytes, tail: Tail) -> None:
-    lines = content.split(b"\n")
-    torn = lines.pop()  # b"" where the last line is whole
-    for line in lines:
+    for line in content.split(b"\n")[:-1]:  # what follows the last line break is torn, or nothing
         try:
             record = json.loads(line)
         except ValueError:
@@ -113,7 +111,6 @@ def _parse(content: bytes, tail: Tail) -> None:
             tail.records.append(record)
         elif line.strip(b"\0 "):
             tail.damaged += 1
-    del torn
 
 
 def read_backwards(folder: Path) -> Iterator[dict[str, Any]]:
