@@ -237,13 +237,17 @@ class Effects:
             await self._with_state(replace(entry, waits="orphaned"))
             self._remember(entry, event="orphaned")
         else:
+            handle = None
             if entry.run is not None and entry.run.handle is not None:
                 handle = Handle.from_json(entry.run.handle)
                 entry = await self._stop_run(entry)
                 await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
                 await self._forget_checks(handle, entry.run)
-                await self.engine.forget(handle, workspace=entry.deletion_policy == "Delete")
+            if entry.deletion_policy == "Delete":  # also where its last run was forgotten long ago
+                await self.engine.discard(entry.id)
+            if handle is not None:
+                await self.engine.forget(handle)
             remove_state(self.home, entry.id)
             self._remember(entry, event="removed")
         await self._conclude(None, name=action.name)

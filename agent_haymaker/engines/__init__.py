@@ -187,6 +187,10 @@ class Engine(Protocol):
         """Drop the run's record, and with `workspace` the workspace too. A live run is refused (PlatformError)."""
         ...
 
+    async def discard(self, workspace: str) -> None:
+        """Remove a workspace that no live run works in; none there is fine. What was put aside stays."""
+        ...
+
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         """Copy the workspace's files that match the glob `patterns` aside under the run's key; gives their paths."""
         ...

@@ -172,6 +172,10 @@ class LocalEngine:
         """Drop the run's record, and with `workspace` the workspace too."""
         await self._effects.forget(handle, workspace=workspace)
 
+    async def discard(self, workspace: str) -> None:
+        """Remove a workspace that no live run works in, as the port says."""
+        await self._effects.discard(workspace)
+
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         """Copy the workspace's files that match aside, as the port says."""
         return await self._effects.keep(handle, patterns)

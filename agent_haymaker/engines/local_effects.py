@@ -226,8 +226,7 @@ class Effects:
         if claim is None:
             return
         if workspace:
-            folder = local_files.workspace_path(self._agents, claim.workspace)
-            await asyncio.to_thread(local_files.remove_workspace, folder)
+            await self.discard(claim.workspace)
         log = f"{self._home}/{claims.LOGS}/{key}.log"
         # The claim last: until it is gone, all of this can be done again.
         for path in (log, f"{log}.1", f"{self._home}/{claims.file_of(key)}"):
@@ -240,6 +239,10 @@ class Effects:
                 raise PlatformError(
                     f"{path} could not be removed: {why}", where=self._home, fix="mend its permissions"
                 ) from error
+
+    async def discard(self, workspace: str) -> None:
+        folder = local_files.workspace_path(self._agents, workspace)
+        await asyncio.to_thread(local_files.remove_workspace, folder)
 
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         claim = self._claim(handle)

@@ -63,7 +63,8 @@ def test_a_step_may_end_in_order(agent):
 
 
 def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, is_gone):
-    goal = HEAD + "```sh\ntrap 'touch asked' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05; done\n```\n"
+    step = "trap 'touch asked' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05 || :; done"
+    goal = f"{HEAD}```sh\n{step}\n```\n"
     process = start_family(agent, goal)
     process.terminate()
     eventually((agent.folder / "asked").exists)
@@ -72,6 +73,15 @@ def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, 
     assert (done.code, done.result["verdict"]) == (143, "stopped")
     assert done.result["seconds"] < 4, "the grace of five seconds was not waited out"
     assert is_gone(pids_of(agent)[0])
+
+
+def test_a_stop_that_comes_too_late_changes_nothing(agent):
+    process = start_family(agent, f"{HEAD}```sh\ntouch ready\nsleep 60\n```\n")
+    process.terminate()
+    while process.poll() is None:  # also between the verdict and the end of the process
+        process.terminate()
+    done = agent.finish(process)
+    assert (done.code, done.result["verdict"]) == (143, "stopped")
 
 
 def test_a_stop_of_the_whole_group_at_once_ends_the_same(agent, is_gone):

@@ -286,3 +286,18 @@ def test_a_service_keeps_its_workspace_through_a_replacement(world):
     world.apply()
     assert (space / "database").read_text() == "precious"
     assert "Goal" not in world.run("logs", "web", "--previous").err
+
+
+def test_a_deployment_whose_last_run_is_forgotten_leaves_no_workspace_when_it_is_deleted(world):
+    world.fleet(sync={"prune": True, "maxDeletions": "100%"})
+    world.declare("api")
+    world.declare("web", config={"size": 1})
+    world.apply()
+    world.declare("web", desiredState="stopped", config={"size": 1})
+    world.apply()
+    world.declare("web", desiredState="stopped", config={"size": 2})
+    world.apply()
+    assert not world.entries()["web"].get("run")
+    world.remove("web")
+    world.apply()
+    world.check_exactly("api")

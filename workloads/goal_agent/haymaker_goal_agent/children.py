@@ -87,8 +87,9 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.end_all()  # also when an error ended the `with`: nothing is left running
         signal.set_wakeup_fd(-1)
-        for number in (*STOP_SIGNALS, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in STOP_SIGNALS:  # how this process ends is settled: a stop that comes now must not change it
+            signal.signal(number, signal.SIG_IGN)
         os.close(self._wake)
         os.close(self._woken)
 
