@@ -236,7 +236,7 @@ class _Segments:
         try:
             fd = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            from agent_haymaker.records import ensure_home
+            from agent_haymaker.installation import ensure_home
 
             ensure_home(self.folder)
             fd = os.open(path, flags, 0o600)

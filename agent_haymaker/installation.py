@@ -1,19 +1,86 @@
-"""The id of this install: 8 hex digits, made once for a HAYMAKER_HOME, so that keys of two homes never meet."""
+"""
+An install: the folder it lives in (HAYMAKER_HOME), and its id.
+
+The id is 8 hex digits, made once for a home, so that the keys of two homes never meet.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import re
+import stat
 from typing import TYPE_CHECKING
 
-from agent_haymaker.errors import DoubtError
-from agent_haymaker.records import ensure_home, platform_error, read_regular, sync_dir, write_record
+from agent_haymaker.errors import DoubtError, PlatformError
+from agent_haymaker.records import platform_error, read_regular, sync_dir, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ID = re.compile(r"[0-9a-f]{8}")
+_HEX = frozenset("0123456789abcdef")
+
+
+def home() -> Path:
+    """
+    Give HAYMAKER_HOME (default `~/.haymaker`), absolute. It may not exist yet.
+
+    Raises:
+        PlatformError: `~` stands for no folder, or the relative path's starting folder is gone.
+    """
+    from pathlib import Path  # costs 5 ms, which a path that is handed in has paid already
+
+    given = os.environ.get("HAYMAKER_HOME") or "~/.haymaker"
+    fix = "set HAYMAKER_HOME to an absolute path"
+    expanded = os.path.expanduser(given)  # Path.expanduser hides an unknown user in a RuntimeError
+    if expanded.startswith("~"):
+        raise PlatformError(f"no home folder is known for {given!r}", where="HAYMAKER_HOME", fix=fix)
+    try:
+        return Path(os.path.abspath(expanded))  # resolve() would follow links and touch the disk
+    except FileNotFoundError as error:
+        raise PlatformError("the current folder no longer exists", where="HAYMAKER_HOME", fix=fix) from error
+
+
+def ensure_home(path: Path) -> Path:
+    """
+    Make the folder `path` and its missing parents, for this user alone (0700), and return it.
+
+    One that exists is tightened to 0700 where it is plainly haymaker's own (empty, or holding `state` or
+    `install`); any other keeps its mode, since it may be a folder that others rely on.
+
+    Raises:
+        PlatformError: it cannot be made, is not a folder, or anybody on this host could write in it.
+    """
+    try:
+        _make_folders(path)
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and _is_haymakers_own(path):
+            path.chmod(0o700)
+        elif found.st_mode & 0o002:
+            raise PlatformError(
+                "anybody on this host can write in this folder",
+                where=str(path),
+                fix="set HAYMAKER_HOME to a folder of its own (mode 0700)",
+            )
+    except OSError as error:
+        raise platform_error(error, "make the folder", path) from error
+    return path
+
+
+def _make_folders(path: Path) -> None:
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_haymakers_own(path: Path) -> bool:
+    names = os.listdir(path)  # one call, names only
+    return not names or "state" in names or "install" in names
 
 
 def install_id(home: Path) -> str:
@@ -51,7 +118,7 @@ def _read(path: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise _doubt(path, "this install's id cannot be read") from error
-    if not _ID.fullmatch(content):
+    if len(content) != 8 or not _HEX.issuperset(content):
         raise _doubt(path, "this is not an install's id (8 hex digits)")
     return content
 

@@ -1,5 +1,5 @@
 """
-Records on disk: written whole or not at all, read with doubt, and the lock that dies with its holder.
+Records on disk: written whole or not at all, read with doubt.
 
 Everything haymaker remembers goes through here. It refuses to know what a record means: whose it is, what its
 fields are called (but for `schema_version`) and what follows from one that cannot be read.
@@ -16,9 +16,9 @@ import os
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.errors import DoubtError, LockedError, PlatformError
+from agent_haymaker.errors import DoubtError, PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,6 @@ _FIXES = {
     errno.ENFILE: "the host has too many open files: close some programs",
     errno.EIO: "the disk reports an error: check the host's logs before going on",
 }
-_NO_FLOCK = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 def platform_error(error: OSError, doing: str, path: Path | str) -> PlatformError:
@@ -58,71 +57,6 @@ def platform_error(error: OSError, doing: str, path: Path | str) -> PlatformErro
         where=str(path),
         fix=_FIXES.get(error.errno or 0, "check the path and its disk, then run the command again"),
     )
-
-
-# ---- where everything lives -------------------------------------------------------------------------------
-
-
-def home() -> Path:
-    """
-    Give HAYMAKER_HOME (default `~/.haymaker`), absolute. It may not exist yet.
-
-    Raises:
-        PlatformError: `~` stands for no folder, or the relative path's starting folder is gone.
-    """
-    from pathlib import Path  # costs 5 ms, which a path that is handed in has paid already
-
-    given = os.environ.get("HAYMAKER_HOME") or "~/.haymaker"
-    fix = "set HAYMAKER_HOME to an absolute path"
-    expanded = os.path.expanduser(given)  # Path.expanduser hides an unknown user in a RuntimeError
-    if expanded.startswith("~"):
-        raise PlatformError(f"no home folder is known for {given!r}", where="HAYMAKER_HOME", fix=fix)
-    try:
-        return Path(os.path.abspath(expanded))  # resolve() would follow links and touch the disk
-    except FileNotFoundError as error:
-        raise PlatformError("the current folder no longer exists", where="HAYMAKER_HOME", fix=fix) from error
-
-
-def ensure_home(path: Path) -> Path:
-    """
-    Make the folder `path` and its missing parents, for this user alone (0700), and return it.
-
-    One that exists is tightened to 0700 where it is plainly haymaker's own (empty, or holding `state` or
-    `install`); any other keeps its mode, since it may be a folder that others rely on.
-
-    Raises:
-        PlatformError: it cannot be made, is not a folder, or anybody on this host could write in it.
-    """
-    try:
-        _make_folders(path)
-        found = path.stat()
-        if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and _is_haymakers_own(path):
-            path.chmod(0o700)
-        elif found.st_mode & 0o002:
-            raise PlatformError(
-                "anybody on this host can write in this folder",
-                where=str(path),
-                fix="set HAYMAKER_HOME to a folder of its own (mode 0700)",
-            )
-    except OSError as error:
-        raise platform_error(error, "make the folder", path) from error
-    return path
-
-
-def _make_folders(path: Path) -> None:
-    missing = []
-    while not path.exists():
-        missing.append(path)
-        path = path.parent
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _is_haymakers_own(path: Path) -> bool:
-    names = os.listdir(path)  # one call, names only
-    return not names or "state" in names or "install" in names
 
 
 # ---- writing ----------------------------------------------------------------------------------------------
@@ -354,111 +288,3 @@ def _doubt(path: Path, what: str) -> DoubtError:
         where=str(path),
         fix="repair the file or move it away; until then nothing is done on its account",
     )
-
-
-# ---- the lock ---------------------------------------------------------------------------------------------
-
-
-class FileLock:
-    """
-    An OS lock on the file `path`: one holder on this host, and it ends with the holder's process.
-
-    The holder writes its pid, its command and the time into the file, for whoever has to wait. The file stays
-    when the lock is released, since removing it would let two processes hold "the same" lock. `command`
-    defaults to the program's name and its subcommand; further arguments may hold secrets and are left out.
-    """
-
-    def __init__(self, path: Path, *, timeout_seconds: float = 0, command: str | None = None) -> None:
-        self.path = path
-        self._timeout_seconds = timeout_seconds
-        self._command = command
-        self._fd: int | None = None
-
-    @property
-    def is_held(self) -> bool:
-        """True where this object holds the lock."""
-        return self._fd is not None
-
-    def acquire(self, timeout_seconds: float = 0) -> None:
-        """
-        Take the lock, waiting up to `timeout_seconds` for its holder.
-
-        Raises:
-            LockedError: somebody else has it still; names the holder.
-            PlatformError: the file cannot be opened, or its filesystem has no such locks.
-        """
-        import fcntl  # looks take no lock
-
-        if self._fd is not None:
-            raise RuntimeError("this FileLock is held already")
-        deadline = time.monotonic() + timeout_seconds
-        try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise platform_error(error, "open the lock", self.path) from error
-        try:
-            pause = 0.002
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise self._locked(fd) from None
-                    time.sleep(min(pause, left))
-                    pause = min(pause * 2, 0.05)
-            # The name is for people: a full disk must not stop what the lock protects, such as a cleanup.
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps(self._holder()).encode(), 0)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in _NO_FLOCK:
-                raise PlatformError(
-                    "this filesystem has no flock, so two haymakers could not be kept apart",
-                    where=str(self.path),
-                    fix="set HAYMAKER_HOME to a folder on a local disk",
-                ) from error
-            raise platform_error(error, "take the lock", self.path) from error
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
-
-    def release(self) -> None:
-        """Give the lock back. Nothing happens where it is not held."""
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, 0)
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        self.acquire(self._timeout_seconds)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def _holder(self) -> dict[str, object]:
-        return {
-            "pid": os.getpid(),
-            "command": self._command or _own_command(),
-            "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
-
-    def _locked(self, fd: int) -> LockedError:
-        who = "another process"
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            holder = json.loads(os.pread(fd, 4096, 0))
-            who = f"`{holder['command']}` (pid {int(holder['pid'])}) since {holder['since']}"
-        return LockedError(
-            f"the lock is held by {who}", where=str(self.path), fix="wait until it has ended, or stop it"
-        )
-
-
-def _own_command() -> str:
-    program = os.path.basename(sys.argv[0]) if sys.argv else "python"  # argv[0] may be ""
-    subcommand = sys.argv[1] if len(sys.argv) > 1 else ""
-    return f"{program} {subcommand}" if subcommand.isalpha() and len(subcommand) < 20 else program or "python"

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path  # noqa: TC003 - the dataclass is built at run time
 from typing import TYPE_CHECKING
 
+from agent_haymaker.installation import ensure_home, home, install_id
 from agent_haymaker.lean import dataclass, field
-from agent_haymaker.records import ensure_home, home, platform_error
+from agent_haymaker.records import platform_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +68,4 @@ class App:
         Raises:
             DoubtError: the file that holds it is not as haymaker writes it; every agent here carries the old one.
         """
-        from agent_haymaker.installation import install_id
-
         return install_id(self.home)

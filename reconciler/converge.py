@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, field, replace
-from agent_haymaker.records import FileLock
+from agent_haymaker.locks import FileLock
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load
 from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import HaymakerError
 from agent_haymaker.lean import dataclass
+from agent_haymaker.locks import holder_of
 from agent_haymaker.records import DRAFT_SUFFIX
 from reconciler.inventory import load_inventory
 from reconciler.lookup import find_unmanaged
@@ -152,26 +153,9 @@ def _platform(app: App) -> Iterator[Checked]:
 
 
 def _lock(app: App) -> Iterator[Checked]:
-    import fcntl
-    import json
-
-    path = app.home / "locks" / "pass.lock"
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                holder = json.loads(os.pread(fd, 4096, 0))
-                who = f"`{holder['command']}` (pid {int(holder['pid'])}) since {holder['since']}"
-            except (ValueError, TypeError, KeyError):
-                who = "somebody"
-            yield Checked("lock", "ok", f"a pass is under way: {who}")
-    finally:
-        os.close(fd)
+    holder = holder_of(app.home / "locks" / "pass.lock")
+    if holder is not None:
+        yield Checked("lock", "ok", f"a pass is under way: {holder}")
 
 
 def _drafts(app: App) -> Iterator[Checked]:

@@ -22,11 +22,10 @@ from pydantic_core import PydanticSerializationError
 
 from agent_haymaker.errors import DoubtError, WorkloadError
 from agent_haymaker.events import LocalEventBus
+from agent_haymaker.installation import ensure_home, home
+from agent_haymaker.locks import FileLock
 from agent_haymaker.records import (
     SCHEMA_VERSION,
-    FileLock,
-    ensure_home,
-    home,
     platform_error,
     read_record,
     sync_dir,

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
 import os
 import random
 import signal
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plain import as_a_plain_user
+from support.snippet import python
 
-from agent_haymaker.errors import DoubtError, LockedError, PlatformError
-from agent_haymaker.installation import install_id
+from agent_haymaker.errors import DoubtError, PlatformError
 from agent_haymaker.records import (
-    FileLock,
-    ensure_home,
-    home,
     read_record,
     sweep_drafts,
     sync_dir,
     write_record,
 )
-from agent_haymaker.testing import eventually
-
-ROOT = Path(__file__).parents[2]
-ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
-not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-
-
-def python(code: str, *argv: str, **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code, *argv], env=ENV, text=True, stdout=subprocess.PIPE, **options)
-
 
 # ---- writing and reading ----
 
@@ -133,12 +117,11 @@ def test_a_file_too_large_to_be_a_record_is_doubt_and_is_not_read(tmp_path):
         read_record(tmp_path / "big.json")
 
 
-@not_as_root
 def test_a_record_that_may_not_be_opened_is_doubt(tmp_path):
     path = tmp_path / "r.json"
     write_record(path, {})
     path.chmod(0)
-    with pytest.raises(DoubtError, match="Permission denied"):
+    with as_a_plain_user(), pytest.raises(DoubtError, match="Permission denied"):
         read_record(path)
 
 
@@ -152,12 +135,11 @@ def test_a_folder_that_is_gone_is_an_error_that_says_so(tmp_path):
     assert "the folder is gone" in str(caught.value)
 
 
-@not_as_root
 def test_a_folder_that_may_not_be_written_leaves_the_record_as_it_was(tmp_path):
     write_record(tmp_path / "r.json", {"a": 1})
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(PlatformError, match="Permission denied"):
+        with as_a_plain_user(), pytest.raises(PlatformError, match="Permission denied"):
             write_record(tmp_path / "r.json", {"a": 2})
         assert read_record(tmp_path / "r.json") == {"a": 1}
     finally:
@@ -274,209 +256,3 @@ def test_drafts_of_killed_writers_are_swept_and_nothing_else(tmp_path):
     assert sweep_drafts(tmp_path) == 1
     assert sorted(os.listdir(tmp_path)) == [".hidden", ".r.json.2-bbbb.draft", "r.json"]
     assert sweep_drafts(tmp_path / "none") == 0
-
-
-# ---- HAYMAKER_HOME ----
-
-
-def test_the_home_is_absolute_whatever_the_environment_says(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    for given_, expected in (
-        ("", tmp_path / "me" / ".haymaker"),
-        ("~/x", tmp_path / "me" / "x"),
-        ("rel/../here", tmp_path / "here"),
-        ("/abs", Path("/abs")),
-    ):
-        monkeypatch.setenv("HAYMAKER_HOME", given_)
-        assert home() == expected
-    monkeypatch.delenv("HAYMAKER_HOME")
-    assert home() == tmp_path / "me" / ".haymaker"
-
-
-def test_a_home_of_nobody_is_an_error(monkeypatch):
-    monkeypatch.setenv("HAYMAKER_HOME", "~no-such-user-here/x")
-    with pytest.raises(PlatformError, match="no home folder is known"):
-        home()
-
-
-def test_the_home_is_made_for_its_owner_alone(tmp_path):
-    made = ensure_home(tmp_path / "a" / "b")
-    assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    assert stat.S_IMODE(made.parent.stat().st_mode) == 0o700
-
-
-def test_a_home_of_the_existing_tool_is_tightened(tmp_path):
-    (tmp_path / "state").mkdir()
-    tmp_path.chmod(0o755)
-    ensure_home(tmp_path)
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-
-
-def test_a_folder_that_is_not_haymakers_keeps_its_mode(tmp_path):
-    (tmp_path / "somebody's").write_text("")
-    tmp_path.chmod(0o755)
-    ensure_home(tmp_path)
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
-
-
-def test_a_home_that_anybody_can_write_in_is_refused(tmp_path):
-    (tmp_path / "somebody's").write_text("")
-    tmp_path.chmod(0o1777)
-    with pytest.raises(PlatformError, match="anybody on this host can write"):
-        ensure_home(tmp_path)
-
-
-def test_a_home_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "f").write_text("")
-    for path in (tmp_path / "f", tmp_path / "f" / "below"):
-        with pytest.raises(PlatformError, match="could not make the folder"):
-            ensure_home(path)
-
-
-def test_the_install_has_one_id_for_ever(tmp_path):
-    children = [
-        python(
-            "import sys; from pathlib import Path; from agent_haymaker.installation import install_id\n"
-            "print(install_id(Path(sys.argv[1])))",
-            str(tmp_path / "home"),
-        )
-        for _ in range(4)
-    ]
-    said = {child.communicate(timeout=30)[0].strip() for child in children}
-    assert said == {install_id(tmp_path / "home")}
-    assert len(said.pop()) == 8
-    assert os.listdir(tmp_path / "home") == ["install"]
-
-
-@pytest.mark.parametrize("content", [b"", b"not an id", b"\xff"])
-def test_an_install_id_that_cannot_be_read_is_doubt(content, tmp_path):
-    (tmp_path / "install").write_bytes(content)
-    with pytest.raises(DoubtError):
-        install_id(tmp_path)
-    assert (tmp_path / "install").read_bytes() == content
-
-
-# ---- the lock ----
-
-HOLDER = """
-import signal, subprocess, sys
-from pathlib import Path
-from agent_haymaker.records import FileLock
-lock = FileLock(Path(sys.argv[1]))
-lock.acquire()
-if "child" in sys.argv:
-    subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
-print("held", flush=True)
-signal.pause()
-"""
-
-
-def held_by_another(path: Path, *argv: str) -> subprocess.Popen[str]:
-    child = python(HOLDER, str(path), *argv)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "held\n"
-    return child
-
-
-def test_who_must_wait_is_told_who_holds_the_lock(tmp_path):
-    holder = held_by_another(tmp_path / "lock")
-    try:
-        with pytest.raises(LockedError) as caught:
-            FileLock(tmp_path / "lock").acquire()
-        assert f"(pid {holder.pid}) since 20" in str(caught.value)
-        assert caught.value.where == str(tmp_path / "lock")
-    finally:
-        holder.kill()
-        holder.communicate()
-
-
-def test_the_lock_dies_with_its_holder(tmp_path):
-    holder = held_by_another(tmp_path / "lock")
-    holder.kill()
-    holder.communicate()
-    with FileLock(tmp_path / "lock") as lock:
-        assert lock.is_held
-
-
-def test_a_program_that_the_holder_started_does_not_keep_the_lock(tmp_path):
-    holder = held_by_another(tmp_path / "lock", "child")
-    children = subprocess.run(["pgrep", "-P", str(holder.pid)], capture_output=True, text=True).stdout
-    holder.kill()
-    holder.communicate()
-    try:
-        assert children.strip(), "the precondition: it started a program"
-        FileLock(tmp_path / "lock").acquire()
-    finally:
-        for pid in children.split():
-            os.kill(int(pid), signal.SIGKILL)
-
-
-def test_who_waits_gets_the_lock_when_it_is_free(tmp_path):
-    holder = held_by_another(tmp_path / "lock")
-    child = python(
-        "import sys; from pathlib import Path; from agent_haymaker.records import FileLock\n"
-        "print('waiting', flush=True)\n"
-        "with FileLock(Path(sys.argv[1]), timeout_seconds=30): print('mine', flush=True)",
-        str(tmp_path / "lock"),
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "waiting\n"
-    assert child.poll() is None
-    holder.kill()
-    holder.communicate()
-    assert child.communicate(timeout=30)[0] == "mine\n"
-
-
-def test_a_wait_for_the_lock_ends_in_time(tmp_path):
-    with FileLock(tmp_path / "lock"):
-        begun = time.monotonic()
-        with pytest.raises(LockedError, match=f"pid {os.getpid()}"):
-            FileLock(tmp_path / "lock").acquire(timeout_seconds=0.1)
-        assert 0.09 < time.monotonic() - begun < 5
-
-
-def test_a_lock_file_of_rubbish_still_locks(tmp_path):
-    (tmp_path / "lock").write_bytes(b"\xff\xff rubbish")
-    with FileLock(tmp_path / "lock"):
-        (tmp_path / "lock").write_bytes(b"\xff\xff rubbish")
-        with pytest.raises(LockedError, match="held by another process"):
-            FileLock(tmp_path / "lock").acquire()
-
-
-def test_the_holders_arguments_stay_out_of_the_lock(tmp_path):
-    child = python(HOLDER, str(tmp_path / "lock"), "--config", "api_key=hunter2")
-    try:
-        eventually(lambda: b"pid" in (tmp_path / "lock").read_bytes())
-        assert b"hunter2" not in (tmp_path / "lock").read_bytes()
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def test_a_lock_says_when_the_program_names_its_command(tmp_path):
-    lock = FileLock(tmp_path / "lock", command="haymaker apply")
-    lock.acquire()
-    assert json.loads((tmp_path / "lock").read_text())["command"] == "haymaker apply"
-    with pytest.raises(RuntimeError):
-        lock.acquire()
-    lock.release()
-    lock.release()
-    assert not lock.is_held
-
-
-def test_a_lock_in_a_folder_that_is_gone_is_the_platforms_error(tmp_path):
-    with pytest.raises(PlatformError, match="could not open the lock"):
-        FileLock(tmp_path / "gone" / "lock").acquire()
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_filesystem_without_locks_is_an_error_that_says_so(number, tmp_path, monkeypatch):
-    """No such filesystem is at hand, so the system call is made to answer as one does."""
-
-    def refuse(fd, operation):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(PlatformError, match="this filesystem has no flock"):
-        FileLock(tmp_path / "lock").acquire(timeout_seconds=5)

@@ -20,6 +20,7 @@ from typing import Any
 from agent_haymaker import processes
 from agent_haymaker.testing import eventually
 from reconciler.inventory import load_inventory
+from support.plain import drop_for_good
 
 SCRIPT = Path(sys.executable).parent / "haymaker"
 AGENT = Path(__file__).with_name("agent.py")
@@ -133,14 +134,12 @@ class World:
 
     def popen(self, *args: str, **env: str) -> subprocess.Popen[bytes]:
         def limit() -> None:
-            import ctypes
             import resource
 
             if self.file_limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, resource.RLIM_INFINITY))
-            if self.plain and os.geteuid() == 0:
-                for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-                    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+            if self.plain:
+                drop_for_good()
 
         return subprocess.Popen(
             [str(SCRIPT), *args],

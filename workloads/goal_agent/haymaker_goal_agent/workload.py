@@ -221,7 +221,7 @@ class GoalAgentWorkload(WorkloadBase):
     def _engine(self) -> Engine:
         if self._given_engine is None:
             from agent_haymaker.engines.local import LocalEngine
-            from agent_haymaker.records import home
+            from agent_haymaker.installation import home
 
             self._given_engine = LocalEngine(home())
         return self._given_engine
