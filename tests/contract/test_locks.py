@@ -12,17 +12,18 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from agent_haymaker.errors import LockedError, PlatformError
+from agent_haymaker.locks import FileLock, holder_of
+from agent_haymaker.testing import eventually
 from support.snippet import python
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from agent_haymaker.errors import LockedError, PlatformError
-from agent_haymaker.locks import FileLock, holder_of
-from agent_haymaker.testing import eventually
-
 HOLDER = """
 import signal, subprocess, sys
+from pathlib import Path
 from agent_haymaker.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire()
