@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.snippet import python
 
 from agent_haymaker.errors import LockedError, PlatformError
 from agent_haymaker.locks import FileLock, holder_of
 from agent_haymaker.testing import eventually
-from support.snippet import python
 
 if TYPE_CHECKING:
     from pathlib import Path
