@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import PlatformError
+from agent_haymaker.records import open_regular
 
 if TYPE_CHECKING:
     import asyncio
@@ -232,14 +233,14 @@ class _Segments:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size >= self.limit:
                 path = self._rotate(number[0])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         try:
-            fd = os.open(path, flags, 0o600)
+            fd = open_regular(path, flags)
         except FileNotFoundError:
             from agent_haymaker.installation import ensure_home
 
             ensure_home(self.folder)
-            fd = os.open(path, flags, 0o600)
+            fd = open_regular(path, flags)
         try:
             # A writer that died half way left no newline behind: the leading one keeps its rubbish out of this line.
             written = os.write(fd, b"\n" + line + b"\n")
@@ -286,7 +287,7 @@ class _Segments:
             self.partial.pop(number, None)
         if size == done:
             return
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             file.seek(done)
             while chunk := file.read(_CHUNK_BYTES):
                 rest = self.partial.get(number, b"")

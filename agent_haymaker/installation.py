@@ -92,7 +92,7 @@ def install_id(home: Path) -> str:
         PlatformError: it cannot be made.
     """
     path = home / "install"
-    if (found := _read(path)) is not None:
+    if (found := find_install_id(home)) is not None:
         return found
     ensure_home(home)
     mine = home / f".install.{os.getpid()}-{os.urandom(4).hex()}.draft"
@@ -105,19 +105,28 @@ def install_id(home: Path) -> str:
     finally:
         mine.unlink(missing_ok=True)
     sync_dir(home)
-    made = _read(path)
+    made = find_install_id(home)
     if made is None:
         raise DoubtError("this install's id is gone as soon as it was made", where=str(path))
     return made
 
 
-def _read(path: Path) -> str | None:
+def find_install_id(home: Path) -> str | None:
+    """
+    Give the id of the install at `home`, or None where none was made yet.
+
+    Raises:
+        DoubtError: it cannot be read, or is no id.
+    """
+    path = home / "install"
     try:
         content = read_regular(path).decode().strip()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _doubt(path, "this install's id cannot be read") from error
+    except OSError as error:
+        raise _doubt(path, f"this install's id cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _doubt(path, "this is not an install's id (8 hex digits)") from error
     if len(content) != 8 or not _HEX.issuperset(content):
         raise _doubt(path, "this is not an install's id (8 hex digits)")
     return content

@@ -11,19 +11,17 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Self
 
 from agent_haymaker.errors import LockedError, PlatformError
-from agent_haymaker.records import platform_error
+from agent_haymaker.records import open_regular, platform_error
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _NO_FLOCK = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
-_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe in its place would hang every command
 
 
 class FileLock:
@@ -58,8 +56,7 @@ class FileLock:
             raise RuntimeError("this FileLock is held already")
         deadline = time.monotonic() + timeout_seconds
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600)
-            _refuse_odd(fd)
+            fd = open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
             raise platform_error(error, "open the lock", self.path) from error
         try:
@@ -128,22 +125,16 @@ def holder_of(path: Path) -> str | None:
         OSError: the file is there and cannot be looked at.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | _OPEN)
+        fd = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     try:
-        _refuse_odd(fd)
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _told(fd)
     finally:
         os.close(fd)  # lets go of the lock too
     return None
-
-
-def _refuse_odd(fd: int) -> None:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _told(fd: int) -> str:

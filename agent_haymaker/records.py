@@ -258,18 +258,27 @@ def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSI
     return record, rest
 
 
-def read_regular(path: Path) -> bytes:
+def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
     """
-    Give the content of a regular file; a pipe, a device or a file above MAX_RECORD_BYTES is an OSError, never a wait.
+    Open a regular file, and give its descriptor; a pipe, a device or a folder is an OSError, never a wait.
+
+    A file that `flags` let it make is for this user alone.
     """
     # Without O_NONBLOCK a named pipe in its place would hang every command.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return fd
+
+
+def read_regular(path: Path | str, *, limit: int = MAX_RECORD_BYTES) -> bytes:
+    """Give the content of a regular file; anything else, or a file above `limit` bytes, is an OSError, never a wait."""
+    fd = open_regular(path)
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        if found.st_size > MAX_RECORD_BYTES:
-            raise OSError(errno.EFBIG, f"it is larger than {MAX_RECORD_BYTES} bytes")
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
         chunks = []
         while chunk := os.read(fd, max(found.st_size + 1, 4096)):
             chunks.append(chunk)

@@ -11,7 +11,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from agent_haymaker.engines import RunState
 from agent_haymaker.errors import HaymakerError
+from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import dataclass
 from agent_haymaker.locks import holder_of
 from agent_haymaker.records import DRAFT_SUFFIX
@@ -46,7 +48,7 @@ class Checked:
 def examine(app: App) -> list[Checked]:
     """Give what every check found, in a fixed order."""
     found: list[Checked] = []
-    for check in (_home, _disk, _files, _python, _git, _platform, _lock, _drafts):
+    for check in (_home, _disk, _files, _python, _git, _platform, _install, _lock, _drafts):
         found += _guarded(check, app)
     try:
         inventory = load_inventory(app.home)
@@ -62,7 +64,10 @@ def _guarded(check: Callable[[App], Iterator[Checked]], app: App) -> list[Checke
         return list(check(app))
     except (OSError, HaymakerError) as error:
         name = getattr(check, "__name__", "check").strip("_").strip("<>")
-        return [Checked(name, "fail", str(error), "mend this first, then run `haymaker doctor` again")]
+        where = f"{error.where}: " if isinstance(error, HaymakerError) and error.where else ""
+        what = error.what if isinstance(error, HaymakerError) else str(error)
+        fix = (error.fix if isinstance(error, HaymakerError) else "") or "mend this first"
+        return [Checked(name, "fail", f"{where}{what}", fix)]
 
 
 # ---- the host ---------------------------------------------------------------------------------------------
@@ -175,6 +180,12 @@ def _drafts(app: App) -> Iterator[Checked]:
         yield Checked("drafts", "warn", f"{stale} drafts of writers that were killed", "they do no harm; remove them")
 
 
+def _install(app: App) -> Iterator[Checked]:
+    found = find_install_id(app.home)
+    if found is not None:
+        yield Checked("install", "ok", f"its id is {found}")
+
+
 def _inventory(_app: App, inventory: Inventory) -> Iterator[Checked]:
     for fleet, doubt in sorted(inventory.doubts.items()):
         fix = "restore it from a backup; until then nothing of this fleet is touched"
@@ -215,7 +226,10 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
         if not seen.state.is_live:
             continue
         live += 1
-        if key not in known and key.rpartition(".check-")[0] not in known:
+        if seen.state is RunState.UNREACHABLE:
+            yield Checked("runs", "fail", f"run {key}: {seen.detail}",
+                          "repair it or end the run by hand; until then nothing is done about it")  # fmt: skip
+        elif key not in known and key.rpartition(".check-")[0] not in known:
             pid = seen.handle.token.get("pid")
             yield Checked("runs", "fail", f"run {key} (pid {pid}) is {seen.state} and no inventory knows it",
                           f"if nobody needs it, end it: kill {pid}" if pid else seen.detail)  # fmt: skip

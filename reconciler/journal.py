@@ -10,13 +10,12 @@ It refuses to know what an intent or an entry means. Only the holder of the pass
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from agent_haymaker.records import platform_error, read_regular
+from agent_haymaker.records import open_regular, platform_error, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,9 +87,7 @@ def read_tail(folder: Path, start: Position) -> Tail:
         offset = start.offset if segment == start.segment else 0
         path = _path(folder, segment)
         try:
-            if not path.is_file():
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            with path.open("rb") as lines:
+            with os.fdopen(open_regular(path), "rb") as lines:
                 size = os.fstat(lines.fileno()).st_size
                 if size > offset:
                     lines.seek(offset)
@@ -206,7 +203,7 @@ class Journal:
         path = _path(self._folder, segment)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
             self._size = os.fstat(self._fd).st_size
         except OSError as error:
             raise platform_error(error, "open the journal", path) from error

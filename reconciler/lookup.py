@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
-from agent_haymaker.records import read_record
+from agent_haymaker.records import open_regular, platform_error, read_record
 from reconciler.inventory import Entry
 from reconciler.model import RunPhase
 from reconciler.observe import observe, observe_one
@@ -113,8 +113,6 @@ def _ids(home: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        from agent_haymaker.records import platform_error
-
         raise platform_error(error, "read the state records", home / "state") from error
 
 
@@ -127,7 +125,7 @@ def _name_of(deployment_id: str) -> str:
 def _has_whole_fleet(home: Path, fleet: str) -> bool:
     """Tell whether the fleet's checkpoint begins and ends as one; one that does not is doubt."""
     try:
-        with (home / "fleets" / f"{fleet}.json").open("rb") as file:
+        with os.fdopen(open_regular(home / "fleets" / f"{fleet}.json"), "rb") as file:
             begins = file.read(20).startswith(b'{"schema_version": 1')
             file.seek(-2, os.SEEK_END)
             return begins and file.read(2) == b"}\n"
@@ -138,10 +136,14 @@ def _has_whole_fleet(home: Path, fleet: str) -> bool:
 
 
 def _has_open_intent(home: Path, name: str) -> bool:
-    """Tell whether the journal's last piece holds an intent for this name that no result follows."""
+    """Tell whether the journal's last piece holds an intent for this name that no result follows, or cannot tell."""
     import json
 
-    for line in reversed(_last_lines(home)):
+    try:
+        lines = _last_lines(home)
+    except OSError:
+        return True
+    for line in reversed(lines):
         if name.encode() not in line:
             continue
         try:
@@ -161,15 +163,15 @@ def _last_lines(home: Path) -> list[bytes]:
     folder = home / "journal"
     try:
         segments = [name for name in os.listdir(folder) if name.endswith(".jsonl")]
-        if not segments:
-            return []
-        with (folder / max(segments)).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            lines = file.read().split(b"\n")
-        return lines if size <= TAIL_BYTES else lines[1:]
-    except OSError:
+    except FileNotFoundError:
         return []
+    if not segments:
+        return []
+    with os.fdopen(open_regular(folder / max(segments)), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    return lines if size <= TAIL_BYTES else lines[1:]
 
 
 # ---- the thorough way -------------------------------------------------------------------------------------

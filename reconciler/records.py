@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
-from agent_haymaker.records import encode_record, platform_error, read_record, write_record
+from agent_haymaker.records import encode_record, open_regular, platform_error, read_record, read_regular, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,9 +139,9 @@ def move_history(home: Path, old: str, new: str) -> None:
     """Let a renamed deployment keep what is remembered of it."""
     source, target = home / "history" / f"{old}.jsonl", home / "history" / f"{new}.jsonl"
     try:
-        kept = source.read_bytes()
-        if target.exists():
-            kept += target.read_bytes()
+        kept = read_regular(source)
+        with contextlib.suppress(FileNotFoundError):
+            kept += read_regular(target)
         write_record(target, kept, durable=False)
         source.unlink()
     except FileNotFoundError:
@@ -155,14 +155,14 @@ def append_history(home: Path, name: str, line: dict[str, Any]) -> None:
     path = home / "history" / f"{name}.jsonl"
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
         try:
             os.write(fd, json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
             long = os.fstat(fd).st_size > HISTORY_BYTES
         finally:
             os.close(fd)
         if long:
-            lines = path.read_bytes().splitlines(keepends=True)
+            lines = read_regular(path).splitlines(keepends=True)
             write_record(path, b"".join(lines[len(lines) // 2 :]), durable=False)
     except OSError as error:
         raise platform_error(error, "write the history", path) from error
@@ -172,7 +172,7 @@ def read_history(home: Path, name: str) -> Iterator[dict[str, Any]]:
     """Give what is remembered of a name, oldest first, each run once."""
     path = home / "history" / f"{name}.jsonl"
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path).splitlines()
     except FileNotFoundError:
         return
     except OSError as error:

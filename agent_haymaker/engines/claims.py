@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from zlib import crc32
 
 from agent_haymaker.processes import ProcessId
@@ -174,6 +175,8 @@ def read(home: str, key: str) -> Claim | None:
     except OSError as error:
         raise BadClaim(f"it cannot be opened: {os.strerror(error.errno or 0)}") from error
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BadClaim("it is not a regular file")
         raw = os.read(fd, _LIMIT)
     except OSError as error:
         raise BadClaim(f"it cannot be read: {os.strerror(error.errno or 0)}") from error
@@ -182,6 +185,11 @@ def read(home: str, key: str) -> Claim | None:
     if len(raw) == _LIMIT:
         raise BadClaim("it is far too long")
     return parse(key, raw)
+
+
+def open_for_reading(home: int, key: str) -> int:
+    """Open a claim; `home` is a descriptor of `engines/local`. A pipe in its place is never waited for."""
+    return os.open(file_of(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=home)
 
 
 def create(home: int, key: str, head: Mapping[str, Any]) -> None:

@@ -183,7 +183,7 @@ class Runs:
         """Bring some ends to the disk; True while more wait. They were readable before: this is for a power cut."""
         for key in self._unsynced[:count]:
             try:
-                fd = os.open(claims.file_of(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._home)
+                fd = claims.open_for_reading(self._home, key)
             except OSError:
                 continue
             try:
@@ -294,7 +294,7 @@ class Runs:
     def _stray_grace(self, run: Run) -> float:
         """Whoever stops a run has told its grace, which is the tree's; else children get a short one."""
         try:
-            fd = os.open(claims.file_of(run.key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._home)
+            fd = claims.open_for_reading(self._home, run.key)
         except OSError:
             return _STRAY_GRACE
         try:

@@ -130,7 +130,7 @@ class Server:
         self._ordered_to_end = True
 
     def _complain(self, text: str) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             fd = os.open("shim.log", flags, 0o600, dir_fd=self._home)
             try:

@@ -44,7 +44,7 @@ def is_shim_there(home: str) -> bool:
         OSError: the lock is there and cannot be looked at.
     """
     try:
-        fd = os.open(f"{home}/{claims.LOCK}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{home}/{claims.LOCK}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.records import read_regular
 from agent_haymaker.workloads.models import WorkloadManifest
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def read_manifest(path: Path, *, strict: bool = False, shown_as: str | None = No
 
 def _read_text(file: Path, shown_as: str) -> str:
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
     except FileNotFoundError as error:
         raise ManifestError("there is no workload.yaml", where=shown_as, fix="name the folder that holds it") from error
     except OSError as error:

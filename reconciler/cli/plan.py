@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent_haymaker.errors import ManifestError, UsageError
+from agent_haymaker.records import read_regular
 from reconciler.app import App
 from reconciler.cli.changing import exit_code, finish, manifests_option, selection_options, show_problems
 from reconciler.converge import Pass, Request, look
@@ -152,7 +153,7 @@ def _goal_text(want: Desired) -> str:
         return inline
     path = want.recipe.files.get(GOAL)
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
+        return read_regular(path).decode(errors="replace") if path else ""
     except OSError:
         return ""
 

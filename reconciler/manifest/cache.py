@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.records import read_regular
 from reconciler.manifest.codec import decode_desired, decode_shape, encode_desired, encode_shape
 from reconciler.manifest.problems import Flaw
 from reconciler.manifest.trees import Listing, Stamp, is_settled
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.model import Desired, Json
 
 VERSION = 1
+CACHE_BYTES = 1 << 30  # what is larger was not written here
 _STAMP, _BLOB, _DEPLOYMENTS, _WORKLOADS, _FLEET, _FLAWS = range(6)  # of a file's record
 
 
@@ -153,7 +155,7 @@ def cache_path(home: Path, tree: Tree) -> Path:
 def load_cache(path: Path) -> Folder:
     """Return what was kept, or an empty folder where there is nothing that can be used."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_regular(path, limit=CACHE_BYTES))
         if record["version"] != VERSION or record["code"] != _code_stamp():
             return Folder()
         return _decode(record)

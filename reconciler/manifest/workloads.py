@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.records import read_regular
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -143,7 +145,7 @@ def installed_workloads(home: Path | None = None, *, write: bool = True) -> dict
     key = _environment()
     if cache is not None:
         try:
-            kept = json.loads(cache.read_bytes())
+            kept = json.loads(read_regular(cache))
             if kept["version"] == _CACHE_VERSION and kept["key"] == key and _unchanged(kept["stamps"]):
                 return {record["name"]: WorkloadDeclaration.from_json(record) for record in kept["workloads"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
