@@ -36,6 +36,21 @@ _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.1
 
 
+class _Patience:
+    """How long one wait goes on: ever longer pauses, until the time is over."""
+
+    def __init__(self, within: float) -> None:
+        self.within, self.deadline = within, time.monotonic() + within
+        self.pause = _FIRST_PAUSE_SECONDS
+
+    def next_pause(self, last: str, error: Exception | None) -> float:
+        """Give the seconds to pause; raises AssertionError where the time is over, with what the last look came to."""
+        if time.monotonic() >= self.deadline:
+            raise AssertionError(f"not within {self.within:g} s: the last look {last}") from error
+        pause, self.pause = self.pause, min(self.pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        return pause
+
+
 def eventually(check: Callable[[], T], within: float = 5) -> T:
     """
     Call `check` until what it gives is true, and return that; an exception of it counts as "not yet".
@@ -45,8 +60,7 @@ def eventually(check: Callable[[], T], within: float = 5) -> T:
     Raises:
         AssertionError: the time passed; says what the last call gave, or raised.
     """
-    deadline = time.monotonic() + within
-    pause = _FIRST_PAUSE_SECONDS
+    patience = _Patience(within)
     while True:
         error: Exception | None = None
         try:
@@ -56,16 +70,12 @@ def eventually(check: Callable[[], T], within: float = 5) -> T:
             last = f"gave {given!r}"
         except Exception as raised:  # noqa: BLE001 - told when the time has passed
             error, last = raised, f"raised {raised!r}"
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {within:g} s: the last look {last}") from error
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        time.sleep(patience.next_pause(last, error))
 
 
 async def eventually_async(check: Callable[[], Awaitable[T] | T], within: float = 5) -> T:
     """Do what `eventually` does inside a running loop; `check` may be a coroutine function."""
-    deadline = time.monotonic() + within
-    pause = _FIRST_PAUSE_SECONDS
+    patience = _Patience(within)
     while True:
         error: Exception | None = None
         try:
@@ -76,10 +86,7 @@ async def eventually_async(check: Callable[[], Awaitable[T] | T], within: float 
             last = f"gave {given!r}"
         except Exception as raised:  # noqa: BLE001 - told when the time has passed
             error, last = raised, f"raised {raised!r}"
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {within:g} s: the last look {last}") from error
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(patience.next_pause(last, error))
 
 
 class WorkloadContract:

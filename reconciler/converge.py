@@ -7,6 +7,7 @@ the same place, so what `plan` shows is what `apply` does.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
@@ -144,7 +145,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             )
             seen[name] = replace(seen.get(name) or Observed(name, "", fleet, "", 0), doubt=doubt)
         plan = decide()
-    plan = _with_limit_notes(plan, want, engine)
+    plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
     return Pass(request, engine, loaded, inventory, world, want, seen, plan)
@@ -184,6 +185,21 @@ def _with_limit_notes(plan: Plan, want: dict[str, Desired], engine: Engine) -> P
             limits = want[action.name].spec.get("run", {}).get("limits") or {}
             missing = sorted(k for k, v in limits.items() if v is not None and k not in able)
             notes += [f"{action.name}: this host cannot enforce run.limits.{limit}" for limit in missing]
+    return replace(plan, notes=(*plan.notes, *notes)) if notes else plan
+
+
+def _with_takeover_notes(plan: Plan, loaded: Loaded, world: World) -> Plan:
+    """Say what this plan takes out of the hands of another folder that is still there, and may want it back."""
+    taken: dict[str, list[str]] = {}
+    for name in dict.fromkeys(a.name for a in plan.actions if a.verb is not Verb.DELETE and a.name in loaded.desired):
+        entry = world.entries.get(name)
+        if entry is not None and entry.root and entry.root != loaded.root and os.path.isdir(entry.root):
+            taken.setdefault(entry.root, []).append(name)
+    notes = [
+        f"taken over from {root}: {', '.join(names)}. Both folders are fleet {plan.fleet}, and whichever is applied "
+        "last wins: take them out of one, or give one a Fleet with another metadata.name"
+        for root, names in sorted(taken.items())
+    ]
     return replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 

@@ -253,6 +253,7 @@ class Observed:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     source: str = ""  # file:line that declared it last
+    root: str = ""  # the folder that it was applied from
     stopped: bool = False  # desiredState as applied
     suspended: bool = False
     settings: str = ""  # digest of what applies in place: see digest.in_place_digest

@@ -200,6 +200,7 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         labels=entry.labels,
         annotations=entry.annotations,
         source=entry.source,
+        root=entry.root,
         stopped=entry.stopped,
         suspended=entry.suspended,
         settings=entry.settings,

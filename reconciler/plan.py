@@ -295,8 +295,9 @@ def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
     if strangers:
         folders = sorted({removals.elsewhere[name] for name in strangers})
         draft.notes.append(
-            f"{', '.join(strangers)} of fleet {draft.policy.name} stay: applied from {', '.join(folders)}; "
-            "a folder of its own wants a Fleet of its own name"
+            f"left alone: {', '.join(strangers)}, applied from {', '.join(folders)} as fleet {draft.policy.name} too. "
+            "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
+            "pass --prune"
         )
     for name in gone:
         if name in removals.elsewhere:

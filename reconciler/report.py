@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.model import OutcomeStatus, Verb, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.load import Problem
     from reconciler.model import Action, LeftAlone, Outcome, Plan
@@ -67,16 +67,23 @@ def _left_line(item: LeftAlone) -> Line:
 
 def summarise(plan: Plan) -> Summary:
     """Count deployments, each once, by the most that happens to it."""
-    kinds: dict[str, str] = {}
-    for line in plan_lines(plan):
-        word = line.word if line.word in ("create", "replace", "delete", "blocked", "waiting") else "change"
-        if _WEIGHT[word] > _WEIGHT.get(kinds.get(line.name, ""), 0):
-            kinds[line.name] = word
-    counts = list(kinds.values())
+    counts = _weigh((line.name, line.word) for line in plan_lines(plan))
     return Summary(*(counts.count(word) for word in ("create", "change", "replace", "delete", "blocked")))
 
 
-_WEIGHT = {"waiting": 1, "change": 2, "blocked": 3, "replace": 4, "create": 5, "delete": 6}
+def _weigh(words: Iterable[tuple[str, str]]) -> list[str]:
+    """Give one word for each name among (name, word): the weightiest of its own."""
+    most: dict[str, str] = {}
+    for name, word in words:
+        kind = word if word in _WEIGHT else "change"
+        if _WEIGHT[kind] > _WEIGHT.get(most.get(name, ""), 0):
+            most[name] = kind
+    return list(most.values())
+
+
+_WEIGHT = {
+    "waiting": 1, "change": 2, "blocked": 3, "replace": 4, "create": 5, "delete": 6, "skipped": 7, "failed": 8,
+}  # fmt: skip
 
 
 def plan_text(plan: Plan, *, unchanged: bool = False) -> str:
@@ -185,7 +192,21 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcomes_text(outcomes: Sequence[Outcome]) -> str:
-    """Give the last line of an apply."""
-    done = sum(1 for o in outcomes if o.status is OutcomeStatus.DONE)
-    skipped = sum(1 for o in outcomes if o.status is OutcomeStatus.SKIPPED)
-    return f"Applied: {done} done, {len(outcomes) - done - skipped} failed, {skipped} skipped."
+    """Give the last line of an apply: deployments in the plan's own words, each once, by the most that was done."""
+    counts = _weigh((o.action.name, _outcome_word(o)) for o in outcomes)
+    said = [f"{counts.count(kind)} {word}" for kind, word in _DONE.items()]
+    said += [f"{counts.count(word)} {word}" for word in ("failed", "skipped") if word in counts]
+    return f"Applied: {', '.join(said)}."
+
+
+_DONE = {"create": "created", "change": "changed", "replace": "replaced", "delete": "deleted"}
+
+
+def _outcome_word(outcome: Outcome) -> str:
+    match outcome.status:
+        case OutcomeStatus.DONE:
+            return "replace" if outcome.action.replaces else outcome.action.verb.value
+        case OutcomeStatus.SKIPPED:
+            return "skipped"
+        case _:
+            return "failed"

@@ -174,9 +174,14 @@ class WorkloadBase(EventEmitterMixin, ABC):
             WorkloadError: the program cannot be started.
             PlatformError: the host refuses.
         """
-        handle: Handle = await self._runs("launch")(
-            deployment_id, argv, env=env, files=files, log=log, timeout_seconds=timeout_seconds
-        )
+        launch = self._runs("launch")
+        from agent_haymaker.engines import RunSpec  # only who starts a process needs it
+
+        asked = RunSpec(
+            argv=tuple(argv), env=dict(env or {}), workspace=deployment_id, owner="", log=log,
+            files=dict(files or {}), timeout_seconds=timeout_seconds,
+        )  # fmt: skip
+        handle: Handle = await launch(asked)
         return handle
 
     async def observe(self, handle: Handle) -> Observation:

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,9 @@ from agent_haymaker.records import (
 from agent_haymaker.workloads.models import DeploymentState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping
 
-    from agent_haymaker.engines import Engine, Handle, Observation
+    from agent_haymaker.engines import Engine, Handle, Observation, RunSpec
     from agent_haymaker.events import Callback
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -192,31 +193,13 @@ class FilePlatform:
 
     # ---- processes, by way of the engine ----
 
-    async def launch(
-        self,
-        deployment_id: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        files: Mapping[str, bytes] | None = None,
-        log: str = "agent.log",
-        timeout_seconds: float | None = None,
-    ) -> Handle:
-        """Start a detached process in the deployment's workspace; see `WorkloadBase.launch`."""
-        from agent_haymaker.engines import RunSpec
+    async def launch(self, asked: RunSpec) -> Handle:
+        """Start a detached process in the workspace of the deployment that `asked` names; see `WorkloadBase.launch`."""
         from agent_haymaker.installation import install_id
 
-        check_deployment_id(deployment_id)
+        deployment_id = check_deployment_id(asked.workspace)
         least = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        spec = RunSpec(
-            argv=tuple(argv),
-            env={**least, **(env or {}), "HAYMAKER_DEPLOYMENT_ID": deployment_id},
-            workspace=deployment_id,
-            owner="",
-            log=log,
-            files=dict(files or {}),
-            timeout_seconds=timeout_seconds,
-        )
+        spec = replace(asked, env={**least, **asked.env, "HAYMAKER_DEPLOYMENT_ID": deployment_id})
         # Generation 0 is the workload's own: the reconciler counts its generations from 1. The attempt is random,
         # so that a key is never reused, whichever process asks.
         key = f"{install_id(self._home)}.{deployment_id}.0.{int.from_bytes(os.urandom(6))}"

@@ -4,21 +4,23 @@ What the commands that change the world share: their options, their consent, the
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.app import App
+from reconciler.cli.output import DOCUMENTS, document
+from reconciler.converge import converge, look
 from reconciler.exitcodes import ExitCode
 from reconciler.model import OutcomeStatus, Verdict
-from reconciler.report import SCHEMA_VERSION, outcome_json, outcome_text, plan_json, plan_text, problem_text
+from reconciler.report import outcome_json, outcome_text, outcomes_text, plan_json, plan_text, problem_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.converge import Pass
+    from reconciler.converge import Pass, Request
     from reconciler.load import Problem
     from reconciler.model import Outcome, Plan
 
@@ -55,6 +57,75 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("-l", "--selector", default="", help="Only those with these labels: team=a,tier!=dev.")(
         function
     )
+
+
+def duration_option(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Read an option that is a duration, in seconds."""
+    if text is None:
+        return None
+    from reconciler.manifest.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no duration; write it like 90s, 15m or 1h30m", ctx=context, param=parameter
+        ) from error
+
+
+def converging_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what `run_pass` takes: `--lock-timeout`, `--yes` and `-o`."""
+    for option in (
+        click.option("-o", "--output", type=click.Choice(["text", *DOCUMENTS]), default="text", show_default=True),
+        click.option("-y", "--yes", is_flag=True, help="Delete without asking."),
+        click.option(
+            "--lock-timeout", default="0s", show_default=True, callback=duration_option,
+            help="How long to wait for another holder of the lock.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def run_pass(
+    request: Request,
+    *,
+    dry_run: bool,
+    yes: bool,
+    lock_timeout: float,
+    output: str,
+    check: Callable[[Pass], None] | None = None,
+) -> None:
+    """Do one pass, or with `dry_run` only show its plan; say what came of it and end with its exit code."""
+    if dry_run:
+        done = look(App(), request)
+        print_plan(done, output=output)
+    else:
+        done = converge(
+            App(),
+            request,
+            consent=ask_consent(yes=yes),
+            on_plan=lambda p: print_plan(p, output=output),
+            on_outcome=print_outcome if output == "text" else None,
+            check=check,
+            lock_seconds=lock_timeout,
+        )
+    code = exit_code(done, done.outcomes)
+    if output in DOCUMENTS:
+        click.echo(result_document(done, done.outcomes, code, output, dryRun=dry_run))
+    else:
+        print_results(done, done.outcomes)
+        if dry_run:
+            click.echo("dry run: nothing was done", err=True)
+    finish(code)
+
+
+def print_results(done: Pass, outcomes: Sequence[Outcome]) -> None:
+    """Print what a pass has to tell beside its outcomes, and what they come to."""
+    for line in (*done.told, *(f"error: {fault}" for fault in done.faults)):
+        click.echo(line, err=True)
+    if outcomes:
+        click.echo(outcomes_text(outcomes))
 
 
 def show_problems(problems: Sequence[Problem]) -> None:
@@ -128,10 +199,9 @@ def print_outcome(outcome: Outcome) -> None:
     click.echo(text if good else f"error: {text}", err=not good)
 
 
-def result_json(done: Pass, outcomes: Sequence[Outcome], code: ExitCode, **more: Any) -> str:
-    """Give the whole result as one sorted JSON document."""
+def result_document(done: Pass, outcomes: Sequence[Outcome], code: ExitCode, form: str, **more: Any) -> str:
+    """Give the whole result as one document."""
     record = {
-        "schemaVersion": SCHEMA_VERSION,
         "kind": "ApplyResult",
         "plan": plan_json(done.plan),
         "outcomes": [outcome_json(o) for o in outcomes],
@@ -143,4 +213,4 @@ def result_json(done: Pass, outcomes: Sequence[Outcome], code: ExitCode, **more:
         "exitCode": int(code),
         **more,
     }
-    return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False)
+    return document(record, form)

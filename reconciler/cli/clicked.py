@@ -10,6 +10,7 @@ import click
 
 from agent_haymaker.errors import UsageError
 from reconciler.cli.catalog import COMMANDS, SECTIONS, load_attribute
+from reconciler.cli.elsewhere import elsewhere
 from reconciler.cli.spec import Command
 
 if TYPE_CHECKING:
@@ -55,8 +56,14 @@ def _fix(error: click.ClickException, words: Sequence[str]) -> str:
         near = _nearest(error.option_name, [*known, "--help"])
         if near:
             return f"did you mean {near}? `{path} --help` lists the options"
-    if isinstance(error, UnknownCommand) and error.near:
-        return f"did you mean {error.near}? `{path} --help` lists the commands"
+    if isinstance(error, UnknownCommand):
+        if said := elsewhere(error.word, words[1:]):
+            return said
+        return (
+            f"did you mean {error.near}? `{path} --help` lists the commands"
+            if error.near
+            else (f"`{path} --help` lists the commands")
+        )
     return f"`{path} --help` says what it takes"
 
 
@@ -71,7 +78,7 @@ class UnknownCommand(click.UsageError):
 
     def __init__(self, word: str, near: str, context: click.Context) -> None:
         super().__init__(f"there is no command {word!r}", context)
-        self.near = near
+        self.word, self.near = word, near
 
 
 class LazyGroup(click.Group):

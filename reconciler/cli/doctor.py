@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from reconciler.app import App
 from reconciler.cli.common import output_option
-from reconciler.cli.output import clean, document, paint
+from reconciler.cli.output import DOCUMENTS, clean, document, paint
 from reconciler.cli.spec import Command
 from reconciler.exitcodes import ExitCode
 
@@ -19,9 +19,9 @@ def run(*, output: str) -> int:
     findings = examine(App())
     failed = sum(1 for f in findings if f.level == "fail")
     warned = sum(1 for f in findings if f.level == "warn")
-    if output == "json":
+    if output in DOCUMENTS:
         items = [{"check": f.check, "level": f.level, "what": f.what, "fix": f.fix or None} for f in findings]
-        print(document({"kind": "Examination", "items": items, "healthy": not failed}))
+        print(document({"kind": "Examination", "items": items, "healthy": not failed}, output))
     else:
         width = max(len(f.check) for f in findings)
         for finding in findings:
@@ -39,5 +39,5 @@ COMMAND = Command(
 
     Nothing is changed. Exit code 1 where anything failed.
     """,
-    takes=(output_option("text", "json"),),
+    takes=(output_option("text", "json", "yaml"),),
 )

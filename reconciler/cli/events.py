@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.app import App
 from reconciler.cli.common import output_option, seconds
-from reconciler.cli.output import age, clean, columns, document, utc
+from reconciler.cli.output import DOCUMENTS, SCHEMA_VERSION, age, clean, columns, document, utc
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.journal import Position, read_backwards, read_tail
 
@@ -39,8 +39,8 @@ def print_events(app: App, *, name: str | None, lines: int, after: float, follow
         if _is_event(record, wanted):
             found.append(record)
     found.reverse()
-    if output == "json":
-        print(document({"kind": "EventList", "items": [_to_json(r) for r in found]}))
+    if output in DOCUMENTS:
+        print(document({"kind": "EventList", "items": [_to_json(r) for r in found]}, output))
     elif output == "jsonl":
         _print_lines(found)
     elif found:
@@ -96,7 +96,10 @@ def _to_json(record: dict[str, Any]) -> dict[str, Any]:
 
 def _print_lines(records: Iterable[dict[str, Any]]) -> None:
     for record in records:
-        print(json.dumps({"schemaVersion": 1, **_to_json(record)}, sort_keys=True, ensure_ascii=False), flush=True)
+        print(
+            json.dumps({"schemaVersion": SCHEMA_VERSION, **_to_json(record)}, sort_keys=True, ensure_ascii=False),
+            flush=True,
+        )
 
 
 def _end(app: App) -> Position:
@@ -131,7 +134,7 @@ COMMAND = Command(
         Argument("name", "[NAME]", required=False, completes="deployment"),
         Option("lines", "-n", "--lines", kind="int", default=50, metavar="N", help="How many of the last ones."),
         Option("since", "--since", metavar="10m", help="Only what is not older than this."),
-        output_option("table", "json", "jsonl"),
+        output_option("table", "json", "yaml", "jsonl"),
         Option("follow", "-f", "--follow", kind="flag", help="Go on with what comes."),
     ),
 )

@@ -5,28 +5,42 @@
 from __future__ import annotations
 
 from reconciler.cli.common import output_option
-from reconciler.cli.output import columns, document
+from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.spec import Argument, Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from reconciler.manifest.schemas import Field
 
 
 def run(*, field: str, output: str) -> int:
     from reconciler.manifest.schemas import explain
 
     found = explain(field)
-    if output == "json":
-        inside = [{"name": name, "type": kind, "description": text} for name, kind, text in found.fields]
-        record = {"kind": "Explanation", "path": found.path, "of": found.kind, "type": found.type}
-        print(document(record | {"default": found.default or None, "description": found.description, "fields": inside}))
+    if output in DOCUMENTS:
+        record = {"kind": "Explanation", "path": found.of.name, "of": found.kind, **_to_json(found.of)}
+        inside = [{"name": item.name, **_to_json(item)} for item in found.fields]
+        print(document(record | {"fields": inside}, output))
         return 0
-    print(f"{found.path}  <{found.type}>")
-    if found.default:
-        print(f"default: {found.default}")
-    if found.description:
-        print(f"\n{_folded(found.description)}")
+    print(f"{found.of.name}  <{found.of.type}>" + ("  required" if found.of.required else ""))
+    if found.of.default:
+        print(f"default: {found.of.default}")
+    if found.of.description:
+        print(f"\n{_folded(found.of.description)}")
     if found.fields:
         print()
-        print(columns(("FIELD", "TYPE", "MEANING"), found.fields))
+        rows = [(f.name, f.type, "required" if f.required else f.default, f.description) for f in found.fields]
+        print(columns(("FIELD", "TYPE", "DEFAULT", "MEANING"), rows))
     return 0
+
+
+def _to_json(field: Field) -> dict[str, object]:
+    return {
+        "type": field.type,
+        "default": field.default or None,
+        "required": field.required,
+        "description": field.description,
+    }
 
 
 def _folded(text: str) -> str:
@@ -40,6 +54,6 @@ COMMAND = Command(
     help="""Explain a kind or a field of a manifest: deployment, deployment.spec.run, fleet.spec.sync.prune.""",
     takes=(
         Argument("field", "KIND[.FIELD...]"),
-        output_option("text", "json"),
+        output_option("text", "json", "yaml"),
     ),
 )

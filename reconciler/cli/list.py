@@ -8,7 +8,7 @@ import gc
 
 from reconciler.app import App
 from reconciler.cli.common import SELECTOR, output_option
-from reconciler.cli.output import columns, document, utc, yaml_document
+from reconciler.cli.output import DOCUMENTS, columns, document, utc
 from reconciler.cli.show import COLOURS, brief, to_json, when
 from reconciler.cli.spec import Command
 from reconciler.lookup import find_all
@@ -35,9 +35,8 @@ def run(*, selector: str, output: str) -> int:
 
 
 def _text(found: list[Found], now: float, output: str) -> str:
-    if output in ("json", "yaml"):
-        show = document if output == "json" else yaml_document
-        return show({"kind": "DeploymentList", "items": [to_json(one) for one in found]})
+    if output in DOCUMENTS:
+        return document({"kind": "DeploymentList", "items": [to_json(one) for one in found]}, output)
     if output == "name":
         return "\n".join(one.name for one in found)
     if not found:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 SCHEMA_VERSION = 1
+DOCUMENTS = ("json", "yaml")  # outputs that are one whole document
 
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
 
@@ -58,18 +59,16 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[object]], colours: Map
     return "\n".join(lines)
 
 
-def document(content: Mapping[str, Any]) -> str:
-    """Give one JSON document: sorted, indented, with its schemaVersion."""
+def document(content: Mapping[str, Any], form: str = "json") -> str:
+    """Give one document, sorted, with its schemaVersion; `form` is one of DOCUMENTS."""
+    whole = {"schemaVersion": SCHEMA_VERSION, **content}
+    if form == "yaml":
+        import yaml
+
+        return yaml.safe_dump(whole, sort_keys=True, allow_unicode=True).rstrip("\n")
     import json
 
-    return json.dumps({"schemaVersion": SCHEMA_VERSION, **content}, indent=2, sort_keys=True, ensure_ascii=False)
-
-
-def yaml_document(content: Mapping[str, Any]) -> str:
-    """Give the same document as YAML."""
-    import yaml
-
-    return yaml.safe_dump({"schemaVersion": SCHEMA_VERSION, **content}, sort_keys=True, allow_unicode=True).rstrip("\n")
+    return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def utc(seconds: float | None) -> str | None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from agent_haymaker.errors import ManifestError, UsageError
 from agent_haymaker.records import read_regular
 from reconciler.app import App
 from reconciler.cli.changing import exit_code, finish, manifests_option, selection_options, show_problems
+from reconciler.cli.output import DOCUMENTS, document
 from reconciler.converge import Pass, Request, look
 from reconciler.exitcodes import ExitCode
 from reconciler.model import Verb
@@ -40,7 +40,7 @@ GOAL = "prompt.md"  # what the goal is called in a workspace
 @click.option("--show-goal-diff", is_flag=True, help="Show which lines of each goal changed.")
 @click.option("--strict", is_flag=True, help="Warnings about manifests are errors.")
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "wide", "json", "markdown"]), default="text", show_default=True
+    "-o", "--output", type=click.Choice(["text", "wide", *DOCUMENTS, "markdown"]), default="text", show_default=True
 )
 def plan(
     path: Path, only: tuple[str, ...], selector: str, *, prune: bool, out: Path | None, base: str | None, offline: bool,
@@ -92,9 +92,8 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
 
 def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
     match output:
-        case "json":
-            record = plan_json(made) | ({"goalDiffs": diffs} if diffs else {})
-            click.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
+        case "json" | "yaml":
+            click.echo(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output))
         case "markdown":
             click.echo(plan_markdown(made, goal_diffs=diffs))
         case _:

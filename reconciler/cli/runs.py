@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.app import App
 from reconciler.cli.common import NAME, output_option
-from reconciler.cli.output import columns, document
+from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.show import COLOURS
 from reconciler.cli.spec import Command
 from reconciler.records import iso, read_history
@@ -22,8 +22,8 @@ _WIDE = (*_HEADS, "EVENT", "DIGEST", "KEY")
 
 def run(*, name: str, output: str) -> int:
     lines = runs_of(App(), name)
-    if output == "json":
-        print(document({"kind": "RunList", "items": [_to_json(line) for line in lines]}))
+    if output in DOCUMENTS:
+        print(document({"kind": "RunList", "items": [_to_json(line) for line in lines]}, output))
     elif not lines:
         print("no runs yet")
     else:
@@ -117,5 +117,5 @@ COMMAND = Command(
 
     RUN is GENERATION.ATTEMPT; `haymaker logs NAME --run RUN` shows what it wrote. The history outlives a removal.
     """,
-    takes=(NAME, output_option("table", "wide", "json")),
+    takes=(NAME, output_option("table", "wide", "json", "yaml")),
 )

@@ -10,7 +10,7 @@ import time
 
 from reconciler.app import App
 from reconciler.cli.common import output_option
-from reconciler.cli.output import columns, document, yaml_document
+from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.show import COLOURS, block, brief, to_json, when
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.lookup import find_all, find_one
@@ -41,11 +41,10 @@ def exit_code(found: list[Found]) -> int:
 
 
 def _text(app: App, found: list[Found], output: str, *, one: bool) -> str:
-    if output in ("json", "yaml"):
-        show = document if output == "json" else yaml_document
+    if output in DOCUMENTS:
         if one:
-            return show({"kind": "Status", **to_json(found[0])})
-        return show({"kind": "StatusList", "items": [to_json(item) for item in found]})
+            return document({"kind": "Status", **to_json(found[0])}, output)
+        return document({"kind": "StatusList", "items": [to_json(item) for item in found]}, output)
     if output == "name":
         return "\n".join(item.name for item in found)
     if one and output == "table":

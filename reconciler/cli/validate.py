@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.app import App
 from reconciler.cli.common import FOLDER, output_option
-from reconciler.cli.output import document
+from reconciler.cli.output import DOCUMENTS, document
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
 from reconciler.load import load
@@ -21,7 +21,7 @@ def run(*, path: str | None, filename: str, strict: bool, output: str) -> int:
     errors = sum(1 for p in loaded.problems if p.severity == "error")
     warnings = len(loaded.problems) - errors
     counted = f"{_count(loaded.files, 'file')}, {_count(len(loaded.desired), 'deployment')}"
-    if output == "json":
+    if output in DOCUMENTS:
         problems = [
             {"severity": p.severity, "where": p.where, "what": p.what, "fix": p.fix, "name": p.name}
             for p in loaded.problems
@@ -34,7 +34,7 @@ def run(*, path: str | None, filename: str, strict: bool, output: str) -> int:
             "fleet": loaded.fleet.name,
             "problems": problems,
         }
-        print(document(record))
+        print(document(record, output))
     else:
         for problem in loaded.problems:
             print(problem_text(problem))
@@ -59,6 +59,6 @@ COMMAND = Command(
         Argument("path", "[DIR]", required=False),
         FOLDER,
         Option("strict", "--strict", kind="flag", help="Warnings are errors."),
-        output_option("text", "json"),
+        output_option("text", "json", "yaml"),
     ),
 )

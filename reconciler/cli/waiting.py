@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from reconciler.app import App
-from reconciler.cli.changing import ask_consent, exit_code, finish, print_outcome, result_json, show_problems
+from reconciler.cli.changing import (
+    ask_consent,
+    exit_code,
+    finish,
+    print_outcome,
+    print_results,
+    result_document,
+    show_problems,
+)
+from reconciler.cli.output import DOCUMENTS
 from reconciler.exitcodes import ExitCode
 from reconciler.follow import Followed, Waiting, follow
-from reconciler.report import outcomes_text, plan_text
+from reconciler.report import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +69,7 @@ class Quiet:
 
 @contextlib.contextmanager
 def _display(output: str) -> Iterator[Display]:
-    if output == "json":
+    if output in DOCUMENTS:
         yield Quiet()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         from reconciler.cli.live import live_display
@@ -107,9 +116,9 @@ def apply_and_wait(
             display.say("interrupted: what runs goes on; run the same command again to wait on", error=True)
             raise
     code = _wait_code(followed)
-    if output == "json":
+    if output in DOCUMENTS:
         standing = [{"name": w.name, "state": w.state, "note": w.note, "settled": w.settled} for w in followed.standing]
-        click.echo(result_json(followed.last, followed.outcomes, code, standing=standing))
+        click.echo(result_document(followed.last, followed.outcomes, code, output, dryRun=False, standing=standing))
     else:
         _print_end(followed, timeout_seconds)
     finish(code)
@@ -125,10 +134,7 @@ def _wait_code(followed: Followed) -> ExitCode:
 
 
 def _print_end(followed: Followed, timeout_seconds: float) -> None:
-    for line in (*followed.last.told, *(f"error: {f}" for f in followed.last.faults)):
-        click.echo(line, err=True)
-    if followed.outcomes:
-        click.echo(outcomes_text(followed.outcomes))
+    print_results(followed.last, followed.outcomes)
     if followed.timed_out:
         waiting = ", ".join(w.name for w in followed.standing if not w.settled)
         click.echo(f"error: gave up after {timeout_seconds:g} s; not at rest yet: {waiting}", err=True)

@@ -13,7 +13,7 @@ from agent_haymaker.lean import dataclass, field
 from reconciler.app import App
 from reconciler.classify import classify
 from reconciler.cli.common import NAME, output_option
-from reconciler.cli.output import age, clean, document, paint, utc
+from reconciler.cli.output import DOCUMENTS, age, clean, document, paint, utc
 from reconciler.cli.show import COLOURS, next_line, run_line, status_of, to_json
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import Pass, Request, look
@@ -52,7 +52,8 @@ class Reasons:
 def run(*, name: str, filename: str | None, output: str) -> int:
     app = App()
     reasons = gather(app, name, filename)
-    print(document({"kind": "Why", **_to_json(reasons)}) if output == "json" else _text(app, reasons))
+    whole = output in DOCUMENTS
+    print(document({"kind": "Why", **_to_json(reasons)}, output) if whole else _text(app, reasons))
     return 0
 
 
@@ -277,6 +278,6 @@ COMMAND = Command(
         NAME,
         Option("filename", "-f", "--filename", help="Folder of manifests, or one file.", metavar="DIR",
                env="HAYMAKER_MANIFESTS"),
-        output_option("text", "json"),
+        output_option("text", "json", "yaml"),
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import UsageError, WorkloadError
 from reconciler.app import App
 from reconciler.cli.common import FOLDER, output_option
-from reconciler.cli.output import columns, document
+from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.spec import Argument, Command
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def run_list(*, filename: str, output: str) -> int:
     found = declared(filename)
-    if output == "json":
-        print(document({"kind": "WorkloadList", "items": [_to_json(w) for w in found.values()]}))
+    if output in DOCUMENTS:
+        print(document({"kind": "WorkloadList", "items": [_to_json(w) for w in found.values()]}, output))
     elif output == "name":
         print("\n".join(found))
     elif not found:
@@ -39,7 +39,8 @@ def run_info(*, name: str, filename: str, output: str) -> int:
         near = get_close_matches(name, found, 1, 0.6)
         fix = f"did you mean {near[0]}?" if near else "`haymaker workload list` shows what there is"
         raise WorkloadError(f"no workload is named {name!r}", fix=fix)
-    print(document({"kind": "Workload", **_to_json(found[name])}) if output == "json" else _text(found[name]))
+    whole = output in DOCUMENTS
+    print(document({"kind": "Workload", **_to_json(found[name])}, output) if whole else _text(found[name]))
     return 0
 
 
@@ -109,12 +110,12 @@ def _setting(key: str, entry: dict[str, Any]) -> tuple[str, str, str, str]:
 LIST = Command(
     run_list,
     help="""List the workloads that this folder declares and those that are installed.""",
-    takes=(FOLDER, output_option("table", "json", "name")),
+    takes=(FOLDER, output_option("table", "json", "yaml", "name")),
 )
 INFO = Command(
     run_info,
     help="""Show what a workload is and what its config may hold.""",
-    takes=(Argument("name", "NAME"), FOLDER, output_option("text", "json")),
+    takes=(Argument("name", "NAME"), FOLDER, output_option("text", "json", "yaml")),
 )
 GROUP = {
     "help": "See which workloads can run.",

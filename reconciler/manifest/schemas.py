@@ -46,15 +46,23 @@ _DIALECT = {
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """The help of one field. `default` is as it would stand in a manifest, "" where there is none."""
+
+    name: str
+    type: str
+    default: str
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
-    """The help of one field. `fields` are those inside it: (name, type, description)."""
+    """A kind or field that was asked for (`of.name` is its whole path), and the fields inside it."""
 
     kind: str
-    path: str
-    type: str
-    default: str  # as it would stand in a manifest; "" when there is none
-    description: str
-    fields: tuple[tuple[str, str, str], ...]
+    of: Field
+    fields: tuple[Field, ...]
 
 
 def schema(kind: str) -> dict[str, Any]:
@@ -93,6 +101,7 @@ def explain(path: str) -> Explained:
     name = _kind(first)
     whole = _model_schema(name)
     at: dict[str, Any] = whole
+    required = False
     for index, step in enumerate(steps):
         inner = _inside(at, whole)
         known = inner.get("properties", {})
@@ -101,14 +110,15 @@ def explain(path: str) -> Explained:
             shown = ".".join((first, *steps[:index]))
             fix = f"did you mean {shown}.{near}?" if near else f"its fields: {', '.join(known) or 'none'}"
             raise UsageError(f"{shown} has no field '{step}'", fix=fix)
-        at = known[step]
+        at, required = known[step], step in inner.get("required", ())
     inner = _inside(at, whole)
-    fields = tuple(
-        (key, _type(item, whole), _description(item, whole)) for key, item in inner.get("properties", {}).items()
-    )
-    default = at.get("default")
-    shown_default = "" if default is None and "default" not in at else _shown(default)
-    return Explained(name, path, _type(at, whole), shown_default, _description(at, whole), fields)
+    must = inner.get("required", ())
+    fields = tuple(_field(key, item, whole, required=key in must) for key, item in inner.get("properties", {}).items())
+    return Explained(name, _field(path, at, whole, required=required), fields)
+
+
+def _field(name: str, node: dict[str, Any], whole: dict[str, Any], *, required: bool) -> Field:
+    return Field(name, _type(node, whole), _default(node), required, _description(node, whole))
 
 
 def _model_schema(name: str) -> dict[str, Any]:
@@ -166,7 +176,11 @@ def _description(node: dict[str, Any], whole: dict[str, Any]) -> str:
     return str(node.get("description") or _inside(node, whole).get("description") or "")
 
 
-def _shown(default: Any) -> str:
+def _default(node: dict[str, Any]) -> str:
+    """Give the default; a map that is filled in field by field has none of its own."""
+    default = node.get("default")
+    if "default" not in node or (isinstance(default, dict) and default):
+        return ""
     if default is None:
         return "none"
     return default if isinstance(default, str) else json.dumps(default)

@@ -61,6 +61,8 @@ def check_golden(name: str, text: str) -> None:
         "events loser",
         "validate",
         "workload info shell",
+        "explain deployment.spec.run",
+        "explain deployment.metadata.name",
     ],
 )
 def test_what_it_shows_is_as_reviewed(line: str, shop: Cli) -> None:
@@ -83,8 +85,10 @@ def test_json_is_one_sorted_document_with_its_version(line: str, shop: Cli) -> N
     assert list(document) == sorted(document)
 
 
-def test_json_and_yaml_say_the_same(shop: Cli) -> None:
-    assert yaml.safe_load(shop("list", "-o", "yaml").out) == json.loads(shop("list", "-o", "json").out)
+@pytest.mark.parametrize("line", [*JSON_LINES, "workload info shell", "plan"])
+def test_json_and_yaml_say_the_same(line: str, shop: Cli) -> None:
+    as_yaml, as_json = (shop(*line.split(), "-o", form).out for form in ("yaml", "json"))
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
 
 
 def test_times_in_json_are_utc(shop: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from reconciler.cli import main as entry
 from reconciler.cli.catalog import COMMANDS, load_attribute
 from reconciler.cli.clicked import as_click, root
 from reconciler.cli.docs import reference
+from reconciler.cli.elsewhere import SAID, elsewhere
 from reconciler.cli.spec import Command, read_plainly
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -155,3 +157,22 @@ def test_without_words_there_is_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert entry.run([]) == 0
     out = capfd.readouterr().out
     assert all(f"\n  {name} " in out for name in root().catalog)
+
+
+def test_no_word_of_another_tool_hides_a_command_of_this_one() -> None:
+    assert not SAID.keys() & COMMANDS.keys(), "this word is a command now: take it out of elsewhere.py"
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_a_word_of_another_tool_is_answered_with_what_exists_here(word: str) -> None:
+    said = elsewhere(word, ["deployment", "web"])
+    assert "{" not in said
+    for line in re.findall(r"`haymaker ([^`]+)`", said):
+        command, *rest = line.split()
+        assert command in (*COMMANDS, "--help", "--version"), line
+        known = (
+            {name for p in as_click(command, load_attribute(COMMANDS[command][0])).params for name in p.opts}
+            if (command in COMMANDS)
+            else set[str]()
+        )
+        assert {r for r in rest if r.startswith("-")} <= known | {"--help"}, line

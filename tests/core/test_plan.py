@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model import RunPhase, Verb, Verdict
+from reconciler.model import Outcome, OutcomeStatus, RunPhase, Verb, Verdict
 from reconciler.plan import Removals, make_plan
-from reconciler.report import plan_text, summarise
+from reconciler.report import outcomes_text, plan_text, summarise
 from tests.core.words import FLEET, NOW, desired, ended, observed
 
 PRUNE = Removals(refusal="")
@@ -199,3 +199,19 @@ def test_numbers_count_from_one_and_point_backwards():
     assert [a.number for a in made.actions] == list(range(1, len(made.actions) + 1))
     assert all(n < a.number for a in made.actions for n in a.after)
     assert {a.verb for a in made.actions} >= {Verb.STOP, Verb.START, Verb.CREATE, Verb.RENAME, Verb.DELETE}
+
+
+def test_what_was_applied_is_counted_as_it_was_planned():
+    want = [
+        desired("a", "1:b"), desired("new"), desired("c", depends_on=["new"]), desired("d", renamed_from=("old",)),
+        desired("e", stopped=True), desired("f"),
+    ]  # fmt: skip
+    seen = [observed("a"), observed("old"), observed("e"), observed("z"), observed("f", settings="t")]
+    made = plan(want, seen, removals=PRUNE)
+    planned = str(summarise(made))
+    assert planned == "Plan: 2 to create, 3 to change, 1 to replace, 1 to delete, 0 blocked."
+    outcomes = [Outcome(a, OutcomeStatus.DONE) for a in made.actions]
+    assert outcomes_text(outcomes) == "Applied: 2 created, 3 changed, 1 replaced, 1 deleted."
+    half = {"a": OutcomeStatus.FAILED, "c": OutcomeStatus.SKIPPED}
+    outcomes = [Outcome(a, half.get(a.name, OutcomeStatus.DONE)) for a in made.actions]
+    assert outcomes_text(outcomes) == "Applied: 1 created, 3 changed, 0 replaced, 1 deleted, 1 failed, 1 skipped."

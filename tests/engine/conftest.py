@@ -17,20 +17,10 @@ import pytest
 from agent_haymaker import process_table, processes
 from agent_haymaker.engines import RunSpec
 from agent_haymaker.engines.local import LocalEngine
+from agent_haymaker.testing import eventually
 
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _numbers = count(1)
-
-
-def eventually(check, within=10.0):
-    """Return the first true result of `check`, or fail after a time."""
-    deadline = time.monotonic() + within
-    while True:
-        result = check()
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"still not so after {within} s"
-        time.sleep(0.005)
 
 
 class World:

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import World, eventually
+from conftest import World
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.errors import PlatformError
+from agent_haymaker.testing import eventually
 
 ROOT = Path(__file__).parents[2]
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root; CI runs this as root too")

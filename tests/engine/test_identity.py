@@ -10,10 +10,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import eventually
 
 from agent_haymaker import processes
 from agent_haymaker.engines import RunState
+from agent_haymaker.testing import eventually
 
 ROOT = Path(__file__).parents[2]
 

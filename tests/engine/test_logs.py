@@ -7,9 +7,9 @@ import os
 import time
 
 import pytest
-from conftest import eventually
 
 from agent_haymaker.engines import RunState
+from agent_haymaker.testing import eventually
 
 
 def test_a_log_is_read_from_any_offset(world):

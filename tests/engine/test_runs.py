@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PATH, eventually
+from conftest import PATH
 
 from agent_haymaker import processes
 from agent_haymaker.engines import RunState
 from agent_haymaker.errors import PlatformError, WorkloadError
+from agent_haymaker.testing import eventually
 
 
 @pytest.mark.parametrize(("script", "state", "code"), [("exit 0", "succeeded", 0), ("exit 7", "failed", 7)])

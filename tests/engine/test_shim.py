@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import PATH, eventually
+from conftest import PATH
 
 from agent_haymaker import processes
 from agent_haymaker.engines import Handle, RunState, claims, shim_socket
 from agent_haymaker.engines.local import LocalEngine
 from agent_haymaker.errors import TryAgain
+from agent_haymaker.testing import eventually
 
 ROOT = Path(__file__).parents[2]
 

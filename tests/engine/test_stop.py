@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PATH, eventually
+from conftest import PATH
 
 from agent_haymaker import process_table, processes
 from agent_haymaker.engines import Handle, RunState, claims
 from agent_haymaker.errors import DoubtError, PlatformError
+from agent_haymaker.testing import eventually
 
 ROOT = Path(__file__).parents[2]
 STOP = """

@@ -37,7 +37,7 @@ def test_the_schema_refuses_a_typo() -> None:
 
 def _paths(kind: str, path: str = "") -> list[str]:
     full = f"{kind}{path}"
-    return [full, *(inner for name, _, _ in explain(full).fields for inner in _paths(kind, f"{path}.{name}"))]
+    return [full, *(inner for field in explain(full).fields for inner in _paths(kind, f"{path}.{field.name}"))]
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -45,8 +45,8 @@ def test_every_field_has_its_help(kind: str) -> None:
     paths = _paths(kind)
     assert len(paths) > 15
     for path in paths:
-        assert explain(path).description, path
-        assert explain(path).type, path
+        assert explain(path).of.description, path
+        assert explain(path).of.type, path
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_every_field_has_its_help(kind: str) -> None:
     ],
 )
 def test_a_default_is_shown_as_a_manifest_writes_it(path: str, kind: str, default: str) -> None:
-    explained = explain(path)
+    explained = explain(path).of
     assert (explained.type, explained.default) == (kind, default)
 
 

@@ -342,8 +342,24 @@ def test_pain_21_a_second_owner_is_refused(world, tmp_path):
         said = world.run(command[0], "-f", str(other), "--yes", *command[1:])
         assert said.code == (0 if command[0] == "delete" else 5), str(said)
         if command[0] == "apply":
-            assert "fleet field deployed it" in said.out
+            assert f"fleet field deployed it from {world.manifests}" in said.out
+            assert f"`haymaker delete -f {world.manifests} --only web`" in said.out
     assert world.one("web").pid == agent.pid
+
+
+def test_pain_21_a_second_folder_of_one_fleet_name_is_told_what_it_takes_and_what_it_leaves(world, tmp_path):
+    world.declare("web")
+    world.declare("mail")
+    world.apply()
+    agent = world.one("mail")
+    other = tmp_path / "other"
+    shutil.copytree(world.manifests, other)
+    (other / "mail.yaml").unlink()
+    (other / "web.yaml").write_text((other / "web.yaml").read_text().replace('"run"', '"protect": true, "run"'))
+    said = world.run("plan", "-f", str(other))
+    assert f"left alone: mail, applied from {world.manifests} as fleet default too" in said.out
+    assert f"taken over from {world.manifests}: web" in said.out
+    assert world.one("mail").pid == agent.pid
 
 
 def test_pain_22_an_interrupted_apply_is_gone_on_with_and_leaves_no_lock(world):
