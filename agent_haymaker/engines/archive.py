@@ -2,7 +2,8 @@
 What past runs leave behind: their logs, the artifacts that were asked for, and retired workspaces.
 
 `runs/<workspace>/<key>/` holds `agent.log`, `artifacts/` and, where a workspace was retired whole, `workspace/`.
-It refuses to know which of them is worth keeping: bounds are handed in.
+It refuses to know which of them is worth keeping: bounds are handed in. An agent may have put anything there, symlinks
+above all: none is followed, and one that stands where a folder of ours should gives way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG = "agent.log"
+_ODD = "odd"  # the end of a name: what an agent had put in place of its workspace
 LOG_FILES = (LOG, f"{LOG}.1")
 
 
@@ -45,17 +47,41 @@ class Archive:
         """
         source, target = self._agents / workspace, self.folder(workspace, key)
         try:
-            if not source.is_dir() or source.is_symlink():
+            if not _is_folder(source):
                 return
-            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder(workspace, key)
             for name in LOG_FILES:
                 with contextlib.suppress(FileNotFoundError):
                     if stat.S_ISREG((source / name).lstat().st_mode):
                         os.replace(source / name, target / name)
-            if whole and not (target / "workspace").exists():
+            if whole and not _is_folder(target / "workspace"):
+                (target / "workspace").unlink(missing_ok=True)
                 os.rename(source, target / "workspace")
         except OSError as error:
             raise platform_error(error, "put the run aside", target) from error
+
+    def put_aside(self, workspace: str, key: str) -> None:
+        """
+        Move away what stands where the workspace of run `key` should: a file, a link. It is moved itself, not followed.
+
+        Raises:
+            PlatformError: the disk refuses.
+        """
+        source, target = self._agents / workspace, self._runs / workspace / f"{key}.{_ODD}"
+        try:
+            self._make_folder(workspace)
+            os.rename(source, target)
+        except OSError as error:
+            raise platform_error(error, "put aside what stands in place of the workspace", source) from error
+
+    def _make_folder(self, workspace: str, *below: str) -> None:
+        path = self._runs  # itself a person may have put on another disk
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in (workspace, *below):
+            path /= name
+            if path.is_symlink():
+                path.unlink()
+            path.mkdir(mode=0o700, exist_ok=True)
 
     def keep(self, workspace: str, key: str, patterns: Sequence[str]) -> list[str]:
         """
@@ -69,9 +95,11 @@ class Archive:
         source, target = self._agents / workspace, self.folder(workspace, key) / "artifacts"
         kept: list[str] = []
         try:
-            for path in sorted(set(_matching(source, patterns))):
+            for path in sorted(set(_matching(source, patterns))) if _is_folder(source) else ():
                 relative = path.relative_to(source)
-                (target / relative).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._make_folder(workspace, key, "artifacts", *relative.parts[:-1])
+                with contextlib.suppress(FileNotFoundError):
+                    (target / relative).unlink()  # what an earlier pass copied, or a link
                 shutil.copyfile(path, target / relative)
                 kept.append(str(relative))
         except OSError as error:
@@ -82,7 +110,7 @@ class Archive:
         """Remove the remains of the oldest runs beyond these bounds, and give of how many."""
         folder = self._runs / workspace
         try:
-            found = sorted(((p.stat().st_mtime, p) for p in folder.iterdir()), reverse=True)
+            found = sorted(((p.lstat().st_mtime, p) for p in folder.iterdir() if _is_folder(folder)), reverse=True)
         except FileNotFoundError:
             return 0
         except OSError as error:
@@ -102,7 +130,11 @@ class Archive:
             workspaces = os.listdir(self._runs)
         except FileNotFoundError:
             return None
-        return next((f for w in workspaces if (f := self.folder(w, key)).is_dir()), None)
+        return next((f for w in workspaces if _is_folder(f := self.folder(w, key)) and _is_folder(f.parent)), None)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _matching(source: Path, patterns: Sequence[str]) -> Iterator[Path]:

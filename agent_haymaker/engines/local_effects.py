@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from agent_haymaker.engines.shim_client import ShimClient
 from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
 from agent_haymaker.errors import DoubtError, PlatformError, TryAgain, WorkloadError
 from agent_haymaker.processes import ProcessId
+from agent_haymaker.records import platform_error
 from agent_haymaker.stopping import Stopper, check_ours
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Effects:
         if found is not None:
             return self._existing(key, found.seen)
         async with self._shim.session() as shim:
+            self._clear_place(spec.workspace, key)
             local_files.prepare(workspace, spec.files, spec.log)
             program = local_files.find_program(spec.argv[0] if spec.argv else "", spec.env.get("PATH", ""), workspace)
             answer = await shim.ask(self._request(spec, key, program, workspace))
@@ -93,6 +96,21 @@ class Effects:
                 fix="run `haymaker doctor`",
             )
         return seen
+
+    def _clear_place(self, workspace: str, key: str) -> None:
+        """An agent may have put something else in place of its workspace, or closed it: its successor gets a folder."""
+        path = local_files.workspace_path(self._agents, workspace)
+        try:
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode):
+                if mode & 0o700 != 0o700:
+                    os.chmod(path, 0o700)
+                return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise platform_error(error, "look at the workspace", path) from error
+        Archive(Path(self._root)).put_aside(workspace, key)
 
     def _make_home(self) -> None:
         if os.path.isdir(f"{self._home}/{claims.RUNS}"):

@@ -13,7 +13,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
-from agent_haymaker.engines.shim_logs import open_folder, parts_of
+from agent_haymaker.engines.shim_logs import move_aside, open_folder, parts_of
 from agent_haymaker.errors import PlatformError, WorkloadError
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ def _write(root: int, path: str, content: bytes) -> None:
                 view = view[os.write(fd, view) :]
         finally:
             os.close(fd)
-        os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError:
+            move_aside(folder, name)
+            os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
         os.close(folder)
 

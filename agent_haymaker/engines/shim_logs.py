@@ -10,6 +10,7 @@ Part of the shim: standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -61,6 +62,11 @@ def parts_of(path: str) -> list[str]:
     return parts
 
 
+def move_aside(folder: int, name: str) -> None:
+    """Rename a folder that stands where a file of ours should: the agent made it, and may want it back."""
+    os.rename(name, f"{name[:200]}.{os.urandom(4).hex()}.odd", src_dir_fd=folder, dst_dir_fd=folder)
+
+
 def open_log(root: int, path: str) -> int:
     """
     Open a log for appending; whatever else an earlier run left under its name gives way to a file of ours.
@@ -79,9 +85,12 @@ def open_log(root: int, path: str) -> int:
             os.close(fd)
         except OSError:
             mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-            if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            if stat.S_ISREG(mode):
                 raise
-        os.unlink(name, dir_fd=folder)
+            if stat.S_ISDIR(mode):
+                move_aside(folder, name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
         fd = os.open(name, flags | os.O_EXCL, 0o600, dir_fd=folder)
         os.set_blocking(fd, True)
         return fd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
+from support.plain import as_a_plain_user
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.errors import PlatformError
@@ -163,18 +165,68 @@ def test_a_home_that_is_a_file_is_refused(world):
     assert "could not be made" in str(told.value)
 
 
-def test_a_workspace_that_is_a_symlink_is_refused(world, tmp_path):
-    (world.home / "agents").mkdir(parents=True)
+@pytest.mark.parametrize(
+    "stray", ["ln -s ../../../elsewhere $0", "ln -s nowhere $0", "echo precious > $0", "mkfifo $0"]
+)
+def test_what_an_agent_put_in_place_of_its_workspace_is_put_aside_and_not_followed(world, tmp_path, stray):
     (tmp_path / "elsewhere").mkdir()
-    (world.home / "agents" / "agent-1").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PlatformError):
-        world.submit("true", files={"a": b""})
+    script = f"cd ..; rm -r agent-1; {stray.replace('$0', 'agent-1')}"
+    handle = world.shell(script).handle
+    world.wait(handle)
+    place = world.home / "agents" / "agent-1"
+    assert not place.is_dir() or place.is_symlink()
+    asyncio.run(world.engine.retire(handle, whole=True))
+    assert asyncio.run(world.engine.keep(handle, ["**/*"])) == []
+    new = world.shell("cat a; sleep 1000", files={"a": b"hello"})
+    assert new.state is RunState.RUNNING
+    eventually(lambda: world.log(new.handle) == b"hello")
     assert list((tmp_path / "elsewhere").iterdir()) == []
+    [aside] = (world.home / "runs" / "agent-1").glob("*.odd")
+    assert stray[:4] != "echo" or aside.read_text() == "precious\n"
+    asyncio.run(world.engine.trim("agent-1", runs=0, age_seconds=0, size_bytes=None))
+    assert not aside.exists()
+    assert not aside.is_symlink()
+
+
+def test_folders_in_place_of_the_log_and_of_an_input_and_a_closed_workspace_keep_no_successor_out(world):
+    script = "rm a agent.log; mkdir a agent.log; echo precious > a/b; echo precious > agent.log/b; chmod 500 ."
+    world.wait(world.shell(script, files={"a": b""}).handle)
+    with as_a_plain_user():
+        new = world.shell("cat a; sleep 1000", files={"a": b"hello"})
+    eventually(lambda: world.log(new.handle) == b"hello")
+    assert len(list((world.home / "agents" / "agent-1").glob("*.odd/b"))) == 2
+
+
+def test_symlinks_in_the_archive_are_not_followed(world, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("")
+    handle = world.shell("echo work > made; echo said").handle
+    world.wait(handle)
+    archive = world.home / "runs" / "agent-1"
+    for link in (archive, archive / handle.key, archive / handle.key / "artifacts"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(elsewhere)
+        assert world.log(handle) == b"said\n"
+        assert asyncio.run(world.engine.keep(handle, ["made"])) == ["made"]
+        shutil.rmtree(archive.parent)
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere)
+        asyncio.run(world.engine.trim("agent-1", runs=0, age_seconds=0, size_bytes=None))
+        shutil.rmtree(archive.parent)
+    made = archive / handle.key / "artifacts" / "made"
+    made.parent.mkdir(parents=True)
+    made.symlink_to(elsewhere / "precious")
+    asyncio.run(world.engine.keep(handle, ["made"]))
+    assert made.read_text() == "work\n"
+    (archive / handle.key / "workspace").symlink_to(elsewhere)
+    asyncio.run(world.engine.retire(handle, whole=True))
+    assert world.log(handle) == b"said\n"
+    assert [path.name for path in elsewhere.iterdir()] == ["precious"]
+    assert (elsewhere / "precious").read_text() == ""
 
 
 def test_a_run_whose_home_was_removed_under_it_does_not_keep_the_shim_for_ever(world):
-    import shutil
-
     handle = world.submit("sleep", "0.2").handle
     shim = world.shim
     shutil.rmtree(world.home)
