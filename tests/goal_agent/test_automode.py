@@ -37,9 +37,10 @@ def test_steps_run_in_order_in_the_workspace_phase_by_phase(agent):
     )
     assert (agent.folder / "order").read_text() == "1\n2\n3"
     assert str(agent.folder) in done.log
-    kinds = [(e["type"], e.get("name") or e.get("number"), e["state"]) for e in done.events]
+    kinds = [(e["type"], e.get("name") or e.get("number"), e.get("state")) for e in done.events]
     assert kinds == [
         ("run", None, "started"),
+        ("turn", 1, None),
         *[
             line
             for n in (1, 2, 3)
@@ -159,9 +160,12 @@ def test_a_goal_without_steps_is_misconfigured_and_says_what_to_add(agent):
 @pytest.mark.parametrize(
     ("config", "what"),
     [
-        ({"sdk": "claude"}, "sdk `claude` is not supported yet"),
-        ({"check_timeout_seconds": 0}, "check_timeout_seconds must be a whole number from 1, got 0"),
-        ({"check_timeout_seconds": "x"}, "check_timeout_seconds must be a whole number from 1, got 'x'"),
+        ({"sdk": "clause"}, "`sdk` must be one of script, "),
+        ({"check_timeout_seconds": 0}, "`check_timeout_seconds` must be a whole number from 1 to 86400, got 0"),
+        ({"check_timeout_seconds": "x"}, "`check_timeout_seconds` must be a whole number from 1 to 86400, got 'x'"),
+        ({"max_turns": True}, "`max_turns` must be a whole number from 1 to 10000, got True"),
+        ({"enable_memory": "yes"}, "`enable_memory` must be true or false, got 'yes'"),
+        ({"prices": {"input": 3}}, "`prices` must hold both `input` and `output`"),
     ],
 )
 def test_a_wrong_config_is_misconfigured(agent, config, what):
@@ -274,7 +278,7 @@ def test_a_running_agent_holds_no_parser(agent):
 def test_result_and_events_are_json_with_utc_times(agent):
     done = agent.run(steps(sh("true"), criteria="- `true`"))
     assert done.result["schema_version"] == 1
-    assert done.result["usage"] == {"input_tokens": 0, "output_tokens": 0}
+    assert done.result["usage"] == {"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}
     assert done.result["started_at"].endswith("Z")
     assert all(event["v"] == 1 and event["at"].endswith("Z") for event in done.events)
     json.dumps(done.result)

@@ -78,8 +78,10 @@ def test_the_analyst_finds_nothing_in_a_quiet_log(demo, source):
 
 def test_the_publisher_makes_a_page_of_what_the_analyst_shared(demo, source):
     analyse(demo)
-    done = demo.run((MANIFESTS / "goals/publish-the-report.md").read_bytes())
+    done = demo.run((MANIFESTS / "goals/publish-the-report.md").read_bytes(), max_turns=2)
     assert done.code == 0, done.log
+    weight = [e["status"] for e in done.events if e["type"] == "check" and "light" in e["criterion"]]
+    assert weight == ["failed", "passed"], "the first attempt is too heavy, the second is not"
     page = (source.parent / ".demo/shared/index.html").read_text(encoding="utf-8")
     assert page.count("<h3>") == 4
     assert page.count("<table>") == 2
@@ -89,7 +91,7 @@ def test_the_publisher_makes_a_page_of_what_the_analyst_shared(demo, source):
 def test_the_publisher_fails_without_a_report(demo):
     done = demo.run((MANIFESTS / "goals/publish-the-report.md").read_bytes())
     assert done.code == 1
-    assert done.closing[0].startswith("Goal not achieved: step 1 of 3 failed at prompt.md:12")
+    assert done.closing[0].startswith("Goal not achieved: step 1 of 3 failed at prompt.md:13")
 
 
 def test_the_board_serves_the_page_and_ends_in_order(demo, source):

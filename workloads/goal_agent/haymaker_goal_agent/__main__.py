@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from agent_haymaker.errors import HaymakerError, ManifestError, PlatformError
+from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,13 +79,7 @@ def _config(path: Path) -> dict[str, Any]:
         raise ManifestError(f"the config cannot be read: {error}", where=path.name, fix="make it JSON") from error
     if not isinstance(record, dict):
         raise ManifestError("the config is not a JSON object", where=f"{path.name}:1", fix='write {"sdk": "script"}')
-    timeout = record.get("check_timeout_seconds", 1)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 1:
-        raise ManifestError(
-            f"check_timeout_seconds must be a whole number from 1, got {timeout!r}",
-            where="config.check_timeout_seconds",
-            fix="set it to the seconds that one check may take",
-        )
+    read_settings(record)
     return record
 
 

@@ -1,11 +1,11 @@
 """
-AutoMode: plan → execute → verify → summarise, in the process that `main.py` is.
+AutoMode: plan → execute → verify → repeat or end → summarise, in the process that `main.py` is.
 
-Reads plan.json, which the generator made of the goal; so no markdown parser stays in memory. The goal is met only
-if every step worked and every check of the success criteria passed. A criterion without a check is not checked,
-and never met.
+Reads plan.json, which the generator made of the goal; so no markdown parser stays in memory. A driver executes, the
+checks of the success criteria verify, and what failed goes back to the driver while turns, tokens, money and time
+remain. The goal is met only if every check passed. A criterion without a check is not checked, and never met.
 
-Exit codes: 0 goal met, 1 not met, 2 misconfigured, 128+n stopped by signal n.
+Exit codes: 0 goal met, 1 not met, 2 misconfigured, 3 budget spent, 4 SDK or provider failed, 128+n by signal n.
 """
 
 from __future__ import annotations
@@ -19,25 +19,30 @@ import time
 from pathlib import Path
 
 from agent_haymaker.errors import HaymakerError, ManifestError
-from agent_haymaker.goals.commands import argv_of
+from haymaker_goal_agent.attempts import Attempts
+from haymaker_goal_agent.budget import Budget
 from haymaker_goal_agent.children import Children
+from haymaker_goal_agent.drivers import PROVIDER_KEYS
+from haymaker_goal_agent.drivers.protocol import Phase
 from haymaker_goal_agent.journal import Journal, timestamp
-from haymaker_goal_agent.script_driver import ScriptDriver
+from haymaker_goal_agent.recorder import Recorder
+from haymaker_goal_agent.settings import read_settings
+from haymaker_goal_agent.verify import Verification
+from haymaker_goal_agent.words import count, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-MET, NOT_MET, MISCONFIGURED = 0, 1, 2
-CHECK_TIMEOUT_SECONDS = 60
+    from haymaker_goal_agent.attempts import Outcome
+    from haymaker_goal_agent.drivers.protocol import Driver
 
-_NO_MODEL: dict[str, Any] = {
-    "model": None,
-    "session_id": None,
-    "usage": {"input_tokens": 0, "output_tokens": 0},
-    "cost_usd": 0.0,
-}
+MET, NOT_MET, MISCONFIGURED, BUDGET_SPENT, FAILED = range(5)
+
+_VERDICTS = {MET: "met", BUDGET_SPENT: "budget spent", FAILED: "failed", MISCONFIGURED: "misconfigured"}
+_IDLE_ATTEMPTS = 2
+"""After so many attempts in a row in which a model did nothing new, asking once more would only cost."""
 
 
 class AutoMode:
@@ -46,10 +51,11 @@ class AutoMode:
     def __init__(self, workspace: Path, plan: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self._workspace = workspace
         self._plan = plan
-        self._check_timeout = float(config.get("check_timeout_seconds", CHECK_TIMEOUT_SECONDS))
+        self._settings = read_settings({**config, "sdk": plan["sdk"]})
+        self._budget = Budget(self._settings, os.environ)
         self._began = time.time()
         self._checks: list[dict[str, Any]] = []
-        self._steps = {"done": 0, "total": 0}
+        self._attempts = 0
 
     @classmethod
     def from_folder(cls, workspace: Path) -> AutoMode:
@@ -57,16 +63,12 @@ class AutoMode:
         Read an agent directory.
 
         Raises:
-            ManifestError: plan.json or config.json is missing or was damaged.
+            ManifestError: plan.json or config.json is missing or was damaged, or the config is wrong.
         """
         plan, config = _read(workspace / "plan.json"), _read(workspace / "config.json")
         if plan.get("schema_version") != 1 or not isinstance(plan.get("phases"), list):
             raise ManifestError(
                 "this is not a plan of this release", where="plan.json:1", fix="generate the agent again from its goal"
-            )
-        if plan.get("sdk") != ScriptDriver.name:
-            raise ManifestError(
-                f"sdk `{plan.get('sdk')}` is not supported yet", where="plan.json sdk", fix="use `sdk: script`"
             )
         return cls(workspace, plan, config)
 
@@ -78,101 +80,130 @@ class AutoMode:
             HaymakerError: the goal cannot be run at all, or the verdict cannot be written.
             OSError: the workspace cannot be written to.
         """
-        journal = Journal(self._workspace)
-        criteria = self._plan["criteria"]
-        checkable = sum(criterion["check"] is not None for criterion in criteria)
+        journal = Journal(self._workspace, os.environ)
         env = {"PYTHONUNBUFFERED": "1", "HAYMAKER_WORKSPACE": str(self._workspace), **os.environ}
+        recorder = Recorder(journal, self._budget, len(self._plan["phases"]))
         with Children() as children:
-            driver = ScriptDriver(self._plan, children, journal, env)
-            self._steps["total"] = driver.total
-            journal.say(
-                f"Goal: {_one_line(self._plan['title'])}",
-                f"Plan: {_count(len(self._plan['phases']), 'phase')}, {_count(driver.total, 'step')}, "
-                f"{_count(checkable, 'check')}; {self._plan['domain']}, sdk {driver.name}",
-                *(f"Note: {note}" for note in self._plan["notes"]),
-            )
-            journal.event("run", state="started", sdk=driver.name, steps=driver.total, checks=checkable)
+            driver = self._driver(children, env)
             driver.prepare()
-            reason = driver.execute()
-            self._steps["done"] = driver.done
-            if not reason:
-                reason = self._verify(journal, children, env)
+            attempts = Attempts(self._workspace, self._plan, self._settings, self._budget, journal, recorder)
+            self._introduce(journal, driver)
+            code, reason = self._pursue(driver, attempts, recorder, journal, children, env)
             if left := children.end_all():
-                journal.say(f"Note: {_count(left, 'process', 'processes')} could not be ended")
-            return self._conclude(journal, reason, children.stopped_by)
+                journal.say(f"Note: {count(left, 'process', 'processes')} could not be ended")
+            return self._conclude(journal, recorder, attempts, code, reason, children.stopped_by)
 
-    def _verify(self, journal: Journal, children: Children, env: Mapping[str, str]) -> str:
-        """Run every check, also behind one that failed; give why the goal is not met, "" when it is."""
-        phases, criteria = self._plan["phases"], self._plan["criteria"]
-        journal.say("", f"Phase {len(phases)}/{len(phases)}: {phases[-1]['name']}")
-        journal.event("phase", number=len(phases), name=phases[-1]["name"], state="started")
-        if not criteria:
-            journal.say("   nothing to check: the goal states no success criteria")
-        for number, criterion in enumerate(criteria, 1):
-            self._check(number, criterion, journal, children, env)
-            if children.is_stopping():
-                journal.event("phase", number=len(phases), name=phases[-1]["name"], state="stopped")
-                return f"stopped in check {number} of {len(criteria)} (prompt.md:{criterion['line']})"
-        failed = [check for check in self._checks if check["status"] == "failed"]
-        state = "failed" if failed else "done"
-        journal.event("phase", number=len(phases), name=phases[-1]["name"], state=state)
-        if not failed:
-            return ""
-        first = failed[0]
-        return (
-            f"{len(failed)} of {_count(sum(c['status'] != 'not checked' for c in self._checks), 'check')} failed: "
-            f"{_one_line(first['criterion'])} (prompt.md:{first['line']}, {first['outcome']})"
+    def _driver(self, children: Children, env: Mapping[str, str]) -> Driver:
+        if self._settings.has_model:
+            from haymaker_goal_agent.drivers.hosted import HostedDriver
+
+            return HostedDriver(self._settings.sdk, self._workspace, children, env)
+        from haymaker_goal_agent.drivers.script import ScriptDriver
+
+        return ScriptDriver(self._plan, children, env)
+
+    def _introduce(self, journal: Journal, driver: Driver) -> None:
+        plan = self._plan
+        steps = sum(len(phase["steps"]) for phase in plan["phases"])
+        checks = sum(criterion["check"] is not None for criterion in plan["criteria"])
+        journal.say(
+            f"Goal: {one_line(plan['title'])}",
+            f"Plan: {count(len(plan['phases']), 'phase')}, {count(steps, 'step')}, "
+            f"{count(checks, 'check')}; {plan['domain']}, sdk {driver.name}",
+            *(f"Note: {note}" for note in plan["notes"]),
         )
+        journal.event("run", state="started", sdk=driver.name, steps=steps, checks=checks)
 
-    def _check(
-        self, number: int, criterion: Mapping[str, Any], journal: Journal, children: Children, env: Mapping[str, str]
-    ) -> None:
-        text, check = criterion["text"], criterion["check"]
-        record = {"criterion": text, "line": criterion["line"], "status": "not checked"}
-        if check is not None:
-            timeout = check["timeout_seconds"] or self._check_timeout
-            journal.is_unsure = True
-            try:
-                ended = children.run(argv_of(check["language"], check["code"], check["line"]), env, timeout, alone=True)
-            except OSError as error:
-                record |= {"status": "failed", "outcome": f"could not be started: {error.strerror}"}
-            else:
-                status = "stopped" if children.is_stopping() else "passed" if ended.is_success else "failed"
-                record |= {"status": status, "outcome": str(ended), "exit_code": ended.code}
-                record |= {"seconds": round(ended.seconds, 3)}
-        self._checks.append(record)
-        outcome = f" ({record['outcome']})" if record["status"] == "failed" else ""
-        journal.say(f"   {record['status']:<11}  {_one_line(text)}{outcome}")
-        journal.event("check", number=number, total=len(self._plan["criteria"]), **record)
+    def _pursue(
+        self, driver: Driver, attempts: Attempts, recorder: Recorder, journal: Journal, children: Children,
+        env: Mapping[str, str],
+    ) -> tuple[int, str]:  # fmt: skip
+        """Execute and verify until the goal is met, or there is a reason to end; give the exit code and that."""
+        failed: list[dict[str, Any]] = []
+        reason, idle = "", 0
+        while True:
+            self._attempts += 1
+            outcome = attempts.execute(driver, self._attempts, failed, reason)
+            if children.is_stopping() or outcome.how == "broken":
+                return outcome.code, outcome.reason
+            failed, reason = [], outcome.reason
+            if outcome.how != "failed":
+                verification = self._verify(recorder, journal, children, env)
+                failed, reason = verification.failed, verification.reason
+            if children.is_stopping():
+                return NOT_MET, reason
+            if not reason and self._is_met(outcome, recorder):
+                if not attempts.has_instructions() or self._budget.spent(ending=True):
+                    return MET, ""
+            elif not reason and outcome.how == "done":
+                reason = "the agent called no tool, and no check tells that there was nothing to do"
+            idle = idle + 1 if self._settings.has_model and not recorder.new_calls else 0
+            if spent := self._budget.spent(ending=True):
+                return self._out_of(spent, reason)
+            if idle >= _IDLE_ATTEMPTS:
+                return NOT_MET, f"{reason}; the agent did nothing new in {idle} attempts"
 
-    def _conclude(self, journal: Journal, reason: str, stopped_by: int) -> int:
+    def _is_met(self, outcome: Outcome, recorder: Recorder) -> bool:
+        """Whether no failed check is enough: where none passed either, work has to have been done, to its end."""
+        if any(check["status"] == "passed" for check in self._checks):
+            return True
+        return outcome.how == "done" and (not self._settings.has_model or recorder.calls > 0)
+
+    def _out_of(self, spent: str, reason: str) -> tuple[int, str]:
+        if not self._settings.has_model and self._budget.turns >= self._budget.max_turns:
+            return NOT_MET, reason  # its turns cost nothing: the last attempt simply failed
+        return BUDGET_SPENT, f"{spent}; {reason or 'the agent was not done'}"
+
+    def _verify(self, recorder: Recorder, journal: Journal, children: Children, env: Mapping[str, str]) -> Verification:
+        number, name = len(self._plan["phases"]), self._plan["phases"][-1]["name"]
+        if self._settings.has_model:
+            env = {key: value for key, value in env.items() if key not in PROVIDER_KEYS}
+        recorder.phase(Phase(number, name, "started"))
+        verification = Verification(self._plan["criteria"], self._settings.check_timeout_seconds)
+        verification.run(journal, children, env)
+        state = "stopped" if children.is_stopping() else "failed" if verification.failed else "done"
+        recorder.phase(Phase(number, name, state))
+        self._checks = verification.checks
+        return verification
+
+    def _conclude(
+        self, journal: Journal, recorder: Recorder, attempts: Attempts, code: int, reason: str, stopped_by: int
+    ) -> int:
+        verdict = _VERDICTS.get(code, "not met")
         if stopped_by:
             code, verdict = 128 + stopped_by, "stopped"
             reason = f"{signal.Signals(stopped_by).name}: {reason or 'stopped at its end'}"
-        else:
-            code, verdict = (NOT_MET, "not met") if reason else (MET, "met")
         ended = time.time()
+        attempts.conclude(verdict)
+        steps = sum(len(phase["steps"]) for phase in self._plan["phases"])
         journal.event("run", state="ended", verdict=verdict, exit_code=code, reason=reason)
         journal.result(
             {
                 "verdict": verdict,
                 "reason": reason,
                 "exit_code": code,
-                "sdk": self._plan["sdk"],
-                "turns": 1,
-                "steps": self._steps,
+                "sdk": self._settings.sdk,
+                "model": self._budget.model or None,
+                "session_id": attempts.session_id or None,
+                "attempts": self._attempts,
+                "turns": self._budget.turns,
+                "tool_calls": recorder.calls,
+                "steps": {"done": recorder.steps_done, "total": steps if not self._settings.has_model else 0},
                 "checks": self._checks,
+                "usage": self._budget.usage(),
+                "cost_usd": self._budget.cost_usd,
                 "started_at": timestamp(self._began),
                 "ended_at": timestamp(ended),
                 "seconds": round(ended - self._began, 3),
-                **_NO_MODEL,
             }
         )
-        unchecked = sum(check["status"] == "not checked" for check in self._checks)
         journal.say("")
+        if used := recorder.summary():
+            journal.say(used)
+        unchecked = sum(check["status"] == "not checked" for check in self._checks)
         if unchecked and code == MET:
-            journal.say(f"{_count(unchecked, 'criterion', 'criteria')} not checked: no machine check tells")
-        journal.say(f"Goal not achieved: {reason}" if reason else "Goal achieved", f"Exit code: {code}")
+            journal.say(f"{count(unchecked, 'criterion', 'criteria')} not checked: no machine check tells")
+        journal.say(f"Goal not achieved: {one_line(reason)}" if reason else "Goal achieved", f"Exit code: {code}")
         return code
 
 
@@ -198,7 +229,7 @@ def refuse(error: HaymakerError, code: int | None = None) -> int:
     if code is None:
         code = MISCONFIGURED if isinstance(error, ManifestError) else NOT_MET
     place = f" ({error.where})" if error.where else ""
-    text = f"Error: {error}\n\nGoal not achieved: {_one_line(error.what)}{place}\nExit code: {code}\n"
+    text = f"Error: {error}\n\nGoal not achieved: {one_line(error.what)}{place}\nExit code: {code}\n"
     with contextlib.suppress(OSError):  # the exit code says it too
         os.write(1, text.encode("utf-8", "replace"))
     return code
@@ -216,11 +247,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ManifestError("it is not a JSON object", where=f"{path.name}:1", fix="generate the agent again")
     return record
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

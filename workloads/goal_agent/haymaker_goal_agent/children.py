@@ -11,17 +11,17 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import time
+
+from haymaker_goal_agent.process_tree import LINUX, processes_by_psutil, processes_of_linux, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
+    from collections.abc import Generator, Mapping
+    from typing import Any, Self
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_AGAIN_SECONDS = 0.02
 _GIVE_UP_SECONDS = 5.0
@@ -68,6 +68,7 @@ class Children:
         self._grace = grace_seconds
         self._ended: dict[int, int] = {}
         self._awaited = 0
+        self._is_interrupted = False
         self._groups: set[int] = set()
         self._wake, self._woken = -1, -1
 
@@ -80,7 +81,7 @@ class Children:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in STOP_SIGNALS:
             signal.signal(number, self._note_stop)
-        if _LINUX:
+        if LINUX:
             _adopt_orphans()
         return self
 
@@ -93,29 +94,21 @@ class Children:
         os.close(self._wake)
         os.close(self._woken)
 
-    def run(self, argv: list[str], env: Mapping[str, str], timeout: float | None, *, alone: bool = False) -> Ended:
+    def run(
+        self, argv: list[str], env: Mapping[str, str], timeout: float | None, *, alone: bool = False, output: int = 1
+    ) -> Ended:
         """
         Run a program in a process group of its own until it ends, its timeout or a stop.
 
         At the timeout its tree is ended; with `alone` whatever it left behind is ended in any case, else that lives
-        on until `end_all`. Its input is empty; its output and errors go where ours goes.
+        on until `end_all`. Its input is empty; its output and errors go to the descriptor `output`.
 
         Raises:
             OSError: the program cannot be started.
         """
         bystanders = self._below() if (alone or timeout is not None) and self._reap() else {}
         began = time.monotonic()
-        pid = os.posix_spawnp(
-            argv[0],
-            argv,
-            env,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2)],
-            setpgroup=0,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores these; a child must not inherit that
-        )
-        self._awaited = pid
-        self._groups.add(pid)
+        pid = self._spawn(argv, env, {1: output})
         timed_out = False
         while pid not in self._ended:
             self._reap()
@@ -135,6 +128,88 @@ class Children:
             self._sleep_until_stopped(_STOP_IS_ON_ITS_WAY_SECONDS)
         return Ended(code, time.monotonic() - began, timeout if timed_out else None)
 
+    def listen(
+        self, argv: list[str], env: Mapping[str, str], timeout: float | None = None
+    ) -> Generator[bytes, None, Ended]:
+        """
+        Run a program that writes lines to its descriptor 3; give each as it comes, and at last how it ended.
+
+        At a stop, at the timeout and after `interrupt` it alone gets SIGTERM, so that it can end what is below it in
+        order; whoever is left of its tree when the grace is over is ended. Leaving the loop early ends it too.
+
+        Raises:
+            OSError: the program cannot be started.
+        """
+        bystanders = self._below() if self._reap() else {}
+        ours, theirs = os.pipe()
+        began = time.monotonic()
+        try:
+            pid = self._spawn(argv, env, {1: 1, 3: theirs})
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        rest, timed_out = b"", False
+        deadline: float | None = None
+        try:
+            while True:
+                now = time.monotonic()
+                if timeout is not None and now >= began + timeout:
+                    timed_out = True
+                if deadline is None and (self.stopped_by or timed_out or self._is_interrupted):
+                    if pid not in self._ended:  # not reaped yet, so this pid can be nobody else's
+                        os.kill(pid, signal.SIGTERM)
+                    deadline = now + self._grace
+                is_forced = deadline is not None and (now >= deadline or self.is_hurried)
+                if is_forced:
+                    break
+                self._reap()
+                until = 0.0 if pid in self._ended else _first(deadline, None if timeout is None else began + timeout)
+                ready, _, _ = select.select(
+                    [ours, self._wake], [], [], None if until is None else max(0.0, until - now)
+                )
+                self._drain()
+                piece = os.read(ours, 65536) if ours in ready else b""
+                if not piece and (ours in ready or pid in self._ended):
+                    break  # it closed its end, or ended while something below it holds that open
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from lines
+            while not is_forced and self._reap() and pid not in self._ended and time.monotonic() < now + self._grace:
+                self._sleep(_LOOK_AGAIN_SECONDS)
+        finally:
+            os.close(ours)
+            self._is_interrupted = False
+            if pid not in self._ended or deadline is not None:
+                self._end(bystanders)
+        code = self._ended.pop(pid, -signal.SIGKILL)
+        return Ended(code, time.monotonic() - began, timeout if timed_out else None)
+
+    def interrupt(self) -> None:
+        """End the program that is listened to in order; its lines go on to their end."""
+        self._is_interrupted = True
+
+    def _spawn(self, argv: list[str], env: Mapping[str, str], outputs: Mapping[int, int]) -> int:
+        """Start a program with nothing to read; `outputs` maps its descriptors to ours, and errors go where 1 does."""
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        for theirs, ours in outputs.items():
+            if ours == theirs:
+                os.set_inheritable(ours, True)
+            else:
+                actions.append((os.POSIX_SPAWN_DUP2, ours, theirs))
+        pid = os.posix_spawnp(
+            argv[0],
+            argv,
+            env,
+            file_actions=[*actions, (os.POSIX_SPAWN_DUP2, 1, 2)],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores these; a child must not inherit that
+        )
+        self._awaited = pid
+        self._groups.add(pid)
+        return pid
+
     def is_stopping(self) -> bool:
         return self.stopped_by != 0
 
@@ -147,25 +222,25 @@ class Children:
         deadline = time.monotonic() + self._grace
         empty_looks = 0
         while True:
-            if not self._reap() and _LINUX:
+            if not self._reap() and LINUX:
                 return 0  # as the reaper of all orphans: no child means nothing below
             left = self._below(bystanders)
             now = time.monotonic()
             # One look may miss a child whose parent forked and died while we looked.
             empty_looks = 0 if left else empty_looks + 1
-            is_proven = empty_looks >= 2 and (bystanders or not _LINUX)
+            is_proven = empty_looks >= 2 and (bystanders or not LINUX)
             if is_proven or now > deadline + _GIVE_UP_SECONDS:
                 return len(left)
             is_over = now >= deadline or self.is_hurried
             for pid, started in left.items():
                 if is_over or asked.get(pid) != started:
                     asked[pid] = started
-                    _send(pid, started, signal.SIGKILL if is_over else signal.SIGTERM)
+                    send(pid, started, signal.SIGKILL if is_over else signal.SIGTERM)
             self._sleep(_LOOK_AGAIN_SECONDS)
 
     def _below(self, bystanders: Mapping[int, int] | None = None) -> dict[int, int]:
         """Every live process below this one with its start time, but for `bystanders` and what is below them."""
-        parents = _processes_of_linux() if _LINUX else _processes_by_psutil(self._groups)
+        parents = processes_of_linux() if LINUX else processes_by_psutil(self._groups)
         skip = bystanders or {}
         found: dict[int, int] = {}
         front = [os.getpid()]
@@ -193,6 +268,9 @@ class Children:
     def _sleep(self, seconds: float | None) -> None:
         """Sleep until a signal comes or the time is over."""
         select.select([self._wake], [], [], seconds)
+        self._drain()
+
+    def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
 
@@ -206,62 +284,13 @@ class Children:
         self.stopped_by = self.stopped_by or number
 
 
+def _first(*moments: float | None) -> float | None:
+    known = [moment for moment in moments if moment is not None]
+    return min(known) if known else None
+
+
 def _adopt_orphans() -> None:
     """Become the parent of every orphan below: what leaves its group and session is still ours to end."""
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _processes_of_linux() -> dict[int, list[tuple[int, int, bool]]]:
-    """Map each parent to its children: pid, start time in clock ticks since boot, whether it is dead already."""
-    parents: dict[int, list[tuple[int, int, bool]]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := _stat(name)):
-            dead = fields[0] in (b"Z", b"X")
-            parents.setdefault(int(fields[1]), []).append((int(name), int(fields[19]), dead))
-    return parents
-
-
-def _stat(pid: str | int) -> list[bytes] | None:
-    """The fields of /proc/PID/stat from the third on; the second may hold blanks and parentheses."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return os.read(fd, 4096).rpartition(b")")[2].split() or None
-    except OSError:  # it ended while we looked
-        return None
-    finally:
-        os.close(fd)
-
-
-def _processes_by_psutil(groups: set[int]) -> dict[int, list[tuple[int, int, bool]]]:
-    """As on Linux, in milliseconds; an orphan that is still in one of our `groups` counts as our child."""
-    import psutil
-
-    parents: dict[int, list[tuple[int, int, bool]]] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            parent = process.ppid()
-            if parent == 1 and os.getpgid(process.pid) in groups and os.getsid(process.pid) == os.getsid(0):
-                parent = os.getpid()
-            dead = process.status() == psutil.STATUS_ZOMBIE
-            parents.setdefault(parent, []).append((process.pid, int(process.create_time() * 1000), dead))
-    return parents
-
-
-def _send(pid: int, started: int, number: int) -> None:
-    """Signal a process if it still is the one that was seen. That it has gone is success."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if not _LINUX:
-            os.kill(pid, number)
-            return
-        fd = os.pidfd_open(pid)
-        try:
-            fields = _stat(pid)  # read behind the pidfd: from here on a reused pid cannot be meant
-            if fields and int(fields[19]) == started:
-                signal.pidfd_send_signal(fd, number)
-        finally:
-            os.close(fd)

@@ -1,8 +1,10 @@
 """
-What a running agent leaves behind for others to read: its log, its events, its result.
+What a running agent leaves behind for others to read: its log, its events, its transcript, its result.
 
 The log is for people and goes to stdout; losing a line of it harms nothing. `events.jsonl` is the heartbeat: one
-line as it happens, written at once. `result.json` is the verdict, whole or absent. It refuses to judge.
+line as it happens, written at once. `transcript.jsonl` is the conversation with a model, over all runs in this
+workspace. `result.json` is the verdict, whole or absent. Secrets that are known are masked before anything is written.
+It refuses to judge.
 """
 
 from __future__ import annotations
@@ -17,12 +19,21 @@ from agent_haymaker.records import write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
 EVENTS = "events.jsonl"
 RESULT = "result.json"
+TRANSCRIPT = "transcript.jsonl"
+FOLDER = ".agent"
+"""Where an agent keeps what is nobody's business but its own: its session, its SDK's files, its inbox's past."""
 VERSION = 1
+MASK = "[redacted]"
+SECRET_ENV = "HAYMAKER_SECRET_ENV"  # noqa: S105 - the name of a variable
+"""The variable that names, comma-separated, the variables that hold secrets."""
+_SECRET_NAMES = ("API_KEY", "TOKEN", "SECRET", "PASSWORD")
+_SHORTEST_SECRET = 6
 
 
 class Journal:
@@ -32,22 +43,25 @@ class Journal:
     `is_unsure` is set by whoever lets another program write to the log: it may stop in the middle of a line.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, environ: Mapping[str, str]) -> None:
         """
         Raises:
             OSError: the workspace cannot be written to.
         """
         self._workspace = workspace
+        self._secrets = _secrets(environ)
+        self._transcript = -1
         self.is_unsure = False
         for name in (RESULT, EVENTS):
             (workspace / name).unlink(missing_ok=True)
+        (workspace / FOLDER).mkdir(mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._events = os.open(workspace / EVENTS, flags, 0o600)
         self._log = _reopened_stdout()
 
     def say(self, *lines: str) -> None:
         """Write lines to the log. They begin at the start of a line, however a step left it."""
-        text = "".join(f"{line}\n" for line in lines)
+        text = self.masked("".join(f"{line}\n" for line in lines))
         if not self._is_at_line_start():
             text = f"\n{text}"
         self.is_unsure = False
@@ -61,8 +75,19 @@ class Journal:
         Raises:
             OSError: the disk refuses.
         """
-        record = {"v": VERSION, "at": timestamp(time.time()), "type": kind, **facts}
-        _write(self._events, json.dumps(record, ensure_ascii=False) + "\n")
+        _write(self._events, self._line(type=kind, **facts))
+
+    def converse(self, role: str, **facts: Any) -> None:
+        """
+        Append to the transcript what `role` said or did.
+
+        Raises:
+            OSError: the disk refuses, or something else stands in its place.
+        """
+        if self._transcript < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._transcript = os.open(self._workspace / TRANSCRIPT, flags, 0o600)
+        _write(self._transcript, self._line(role=role, **facts))
 
     def result(self, record: dict[str, Any]) -> None:
         """
@@ -71,7 +96,23 @@ class Journal:
         Raises:
             PlatformError: the disk refuses.
         """
-        write_record(self._workspace / RESULT, {"schema_version": VERSION, **record})
+        write_record(self._workspace / RESULT, self.masked({"schema_version": VERSION, **record}))
+
+    def masked(self, value: Any) -> Any:
+        """Give a JSON value with every known secret in its texts masked."""
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, MASK)
+            return value
+        if isinstance(value, dict):
+            return {self.masked(key): self.masked(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.masked(item) for item in value]
+        return value
+
+    def _line(self, **facts: Any) -> str:
+        record = {"v": VERSION, "at": timestamp(time.time()), **(self.masked(facts) if self._secrets else facts)}
+        return json.dumps(record, ensure_ascii=False, default=str) + "\n"
 
     def _is_at_line_start(self) -> bool:
         if self._log is not None:
@@ -79,6 +120,13 @@ class Journal:
                 size = os.fstat(self._log).st_size
                 return size == 0 or os.pread(self._log, 1, size - 1) == b"\n"
         return not self.is_unsure
+
+
+def _secrets(environ: Mapping[str, str]) -> list[str]:
+    """The values that must not be written down: those that are named as secrets, and those whose names say so."""
+    named = set(environ.get(SECRET_ENV, "").split(","))
+    found = {v for k, v in environ.items() if k in named or k.upper().endswith(_SECRET_NAMES)}
+    return sorted((v for v in found if len(v) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 def timestamp(seconds: float) -> str:

@@ -23,6 +23,7 @@ from agent_haymaker.errors import DeploymentError, DeploymentNotFoundError, Haym
 from agent_haymaker.workloads.base import WorkloadBase
 from agent_haymaker.workloads.models import CleanupReport, DeploymentConfig, DeploymentState, DeploymentStatus
 from agent_haymaker.workloads.run_status import LOG_TAIL_LINES, detect_status
+from haymaker_goal_agent.settings import KEYS, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from agent_haymaker.engines import Engine, Observation
     from agent_haymaker.workloads.platform import Platform
 
-_KEYS = ("goal_file", "sdk", "check_timeout_seconds")
 _BLOCK = 65536
 
 
@@ -154,17 +154,13 @@ class GoalAgentWorkload(WorkloadBase):
 
     async def validate_config(self, config: DeploymentConfig) -> list[str]:
         settings = config.workload_config
-        problems = [f"`{key}` is not a setting of {self.name}" for key in settings if key not in _KEYS]
+        problems = [f"`{key}` is not a setting of {self.name}" for key in settings if key not in KEYS]
         goal = settings.get("goal_file")
         if not isinstance(goal, str) or not goal:
             problems.append("`goal_file` is required: the path of a markdown file")
         elif not await asyncio.to_thread(Path(goal).is_file):
             problems.append(f"`goal_file`: there is no file {goal}")
-        if settings.get("sdk", "script") != "script":
-            problems.append(f"`sdk` must be script; {settings['sdk']!r} is not supported yet")
-        timeout = settings.get("check_timeout_seconds", 60)
-        if isinstance(timeout, bool) or not isinstance(timeout, int) or not 1 <= timeout <= 86400:
-            problems.append("`check_timeout_seconds` must be a whole number from 1 to 86400")
+        problems += [what for _, what in problems_of(settings)]
         return problems
 
     async def _launch(self, state: DeploymentState) -> None:

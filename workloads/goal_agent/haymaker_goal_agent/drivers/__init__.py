@@ -1,0 +1,29 @@
+"""
+Who can carry out a goal: one module for each `sdk`, and what they have in common in `protocol`.
+
+`script` works inside the agent's own process. The others bring an SDK along, so each attempt of theirs is a process of
+its own (`worker`), which `hosted` starts and listens to: its memory, its threads and its faults end with it.
+"""
+
+from __future__ import annotations
+
+DRIVERS: dict[str, str] = {}
+"""By sdk, where its driver is. Nothing is imported before an attempt of that sdk begins."""
+
+SDKS = ("script", *DRIVERS)
+
+REQUIRES: dict[str, dict[str, str]] = {}
+"""By sdk: the top modules that its driver imports, each with the extra of agent-haymaker that brings it."""
+
+PROVIDER_KEYS = frozenset(
+    {
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "OPENAI_API_KEY",
+        "AZURE_OPENAI_API_KEY",
+        "AZURE_AI_FOUNDRY_API_KEY",
+        "COPILOT_PROVIDER_API_KEY",
+    }
+)
+"""What pays for the model. Neither a tool of the agent nor a check needs it, so neither gets it."""
