@@ -2,7 +2,7 @@
 Reading a goal's markdown: its sections, list items and fenced blocks, each with its line.
 
 A real CommonMark parser finds the structure, so nested fences, setext headings, CRLF and quotations mean here what
-they mean everywhere. It refuses to know what a section is for: `analyzer` decides that.
+they mean everywhere. It refuses to know what a section is for: `reading` decides that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Block:
     """
-    A piece of a goal: a paragraph, the first paragraph of a list item, or a fenced block.
+    A piece of a goal: a paragraph, the beginning of a list item, or a fenced block.
 
     `headings` are those it stands under, outermost first. `text` is the source, verbatim. `code` is what stands in
     backticks at the very end of a paragraph or item. `item` is the list item around it, `lead` the paragraph
@@ -106,12 +106,15 @@ class _Reader:
             match token.type:
                 case "heading_open" if token.level == 0:
                     self._heading(int(token.tag[1:]), tokens[index + 1].content.strip())
-                case "inline" if not tokens[index - 1].type.startswith("heading"):
-                    self._prose(token)
+                case "inline" if tokens[index - 1].type != "heading_open" or token.level > 1:
+                    self._prose(token, token.content)
+                case "html_block" | "code_block" if self._opens_item() and not _is_comment(token.content):
+                    self._prose(token, token.content.strip())
                 case "fence":
                     self._fence(token)
                 case "list_item_open":
                     self.items.append("")
+                    self.lead = ""
                 case "list_item_close":
                     self.items.pop()
                 case "blockquote_open":
@@ -129,9 +132,11 @@ class _Reader:
         self.headings = [known for known in self.headings if known[0] < level]
         self.headings.append((level, text))
 
-    def _prose(self, token: Token) -> None:
-        text = token.content
-        opens_item = bool(self.items) and not self.items[-1]
+    def _opens_item(self) -> bool:
+        return bool(self.items) and not self.items[-1]
+
+    def _prose(self, token: Token, text: str) -> None:
+        opens_item = self._opens_item()
         if opens_item:
             self.items[-1] = text
         self.lead = text
@@ -155,6 +160,10 @@ class _Reader:
     ) -> None:
         headings = tuple(text for _, text in self.headings)
         self.blocks.append(Block(kind, text, line, headings, info, code, item, lead, self.quotes > 0))
+
+
+def _is_comment(html: str) -> bool:
+    return html.lstrip().startswith("<!--")
 
 
 def _line(token: Token) -> int:

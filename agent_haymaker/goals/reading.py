@@ -2,14 +2,15 @@
 A goal prompt, read: what it asks, its constraints, its success criteria with their checks, the steps it gives.
 
 The language of goals is shared: the reconciler decides GoalMet by the checks it finds here, and the goal agent
-follows the steps. A criterion under its heading is a criterion, verbatim; a fenced block is a step. Only a goal
-without any heading of ours is read by cues in its prose. It refuses to know how the goal will be pursued.
+follows the steps. A criterion under its heading is a criterion, verbatim; a fenced block is a step. In a goal without
+any heading of ours a line such as `Success criteria:` stands for one, and where there is none either, cues in the prose
+decide. It refuses to know how the goal will be pursued.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.markdown import Block, Document, parse, parse_duration
@@ -36,6 +37,7 @@ _CONSTRAINT_CUE = re.compile(
 _CRITERION_CUE = re.compile(
     r"\b(should|success|succeeds?|done when|must (?!not\b)|expected|verify that)\b", re.IGNORECASE
 )
+_LABEL = re.compile(r"[*_]*([A-Za-z ]{4,24}?)[*_]*:[*_]*(?:\s+(.*))?", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 
 
@@ -70,6 +72,14 @@ class Criterion:
     check: Check | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark for the author: what was not understood as they may have meant it."""
+
+    line: int
+    text: str
+
+
 def read_goal(text: str, where: str = "prompt.md") -> Reading:
     """
     Read a goal prompt; `where` names it in errors.
@@ -86,10 +96,11 @@ class Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.where = document.where
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
+        self.blocks = _with_roles(document)
         self.by_role: dict[str, list[Block]] = {}
-        for block in document.blocks:
-            self.by_role.setdefault(_role(block), []).append(block)
+        for role, block in self.blocks:
+            self.by_role.setdefault(role, []).append(block)
         self.has_structure = any(role in self.by_role for role in _ROLES)
 
     def goal(self) -> str:
@@ -119,15 +130,15 @@ class Reading:
 
     def steps(self) -> tuple[Step, ...]:
         steps: list[Step] = []
-        for block in self.document.blocks:
-            if block.kind != "fence" or _role(block) == "criteria":
+        for role, block in self.blocks:
+            if block.kind != "fence" or role == "criteria":
                 continue
             if (ran := self._runnable(block)) is None:
                 continue
             language, timeout = ran
-            reason = "a quotation" if block.quoted else _NOT_RUN.get(_role(block))
+            reason = "a quotation" if block.quoted else _NOT_RUN.get(role)
             if reason:
-                self.notes.append(f"{self.where}:{block.line}: this {language} block is not run: it is in {reason}")
+                self.notes.append(Note(block.line, f"this {language} block is not run: it is in {reason}"))
                 continue
             heading = block.headings[-1] if block.headings else self.document.title
             group = first_line(block.item or heading) or "Steps"
@@ -165,7 +176,7 @@ class Reading:
         if language not in LANGUAGES:
             if language in _NEARLY:
                 self.notes.append(
-                    f"{self.where}:{block.line}: a `{language}` block is not run; write `{_NEARLY[language]}` to run it"
+                    Note(block.line, f"a `{language}` block is not run; write `{_NEARLY[language]}` to run it")
                 )
             return None
         self._bounded(block.text, block.line)
@@ -213,12 +224,40 @@ class Reading:
         return [s for block in self.document.blocks if block.kind != "fence" for s in _SENTENCE.split(block.text)]
 
 
-def _role(block: Block) -> str:
-    """What the innermost heading that we know says this block is for; "" when none does."""
-    for heading in reversed(block.headings):
-        if role := _ROLE_OF.get(re.sub(r"[^a-z ]", "", heading.lower()).strip()):
+def _with_roles(document: Document) -> list[tuple[str, Block]]:
+    """Give each block with what it is for: what the innermost heading that we know says, "" when none does."""
+    blocks = [(_role_under(block.headings), block) for block in document.blocks]
+    return blocks if any(role for role, _ in blocks) else _by_labels(document.blocks)
+
+
+def _by_labels(blocks: tuple[Block, ...]) -> list[tuple[str, Block]]:
+    """The same for a goal without a heading of ours: a paragraph `Constraints:` opens what it names."""
+    found: list[tuple[str, Block]] = []
+    role = ""
+    headings: tuple[str, ...] = ()
+    for block in blocks:
+        if block.headings != headings:
+            role, headings = "", block.headings
+        label = _LABEL.fullmatch(block.text) if block.kind == "paragraph" and not block.quoted else None
+        named = _ROLE_OF.get(_words(label[1])) if label else None
+        if label is None or named is None:
+            found.append((role, block))
+            continue
+        role = named
+        if label[2]:
+            found.append((role, replace(block, text=label[2])))
+    return found
+
+
+def _role_under(headings: tuple[str, ...]) -> str:
+    for heading in reversed(headings):
+        if role := _ROLE_OF.get(_words(heading)):
             return role
     return ""
+
+
+def _words(heading: str) -> str:
+    return re.sub(r"[^a-z ]", "", heading.lower()).strip()
 
 
 def _items_or_paragraphs(section: list[Block]) -> list[Block]:

@@ -23,6 +23,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Check and learn": {
         "validate": ("reconciler.cli.validate:COMMAND", "Check manifests without touching anything."),
         "explain": ("reconciler.cli.explain:COMMAND", "Explain a field of a manifest."),
+        "generate": (
+            "reconciler.cli.generate:COMMAND",
+            "Make an agent directory of a goal, to run by hand.",
+        ),
         "schema": ("reconciler.cli.schema:COMMAND", "Print the JSON Schema of a kind."),
         "doctor": ("reconciler.cli.doctor:COMMAND", "Check this host and haymaker's own records."),
         "workload": ("reconciler.cli.workload:GROUP", "See which workloads can run."),

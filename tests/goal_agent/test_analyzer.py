@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -99,7 +100,7 @@ def test_a_block_that_only_looks_like_a_step_is_not_run_and_is_told(text):
     goal = analyze(GOAL + text)
     assert goal.steps == ()
     assert len(goal.notes) == 1
-    assert re.match(r"prompt\.md:\d+: ", goal.notes[0])
+    assert goal.notes[0].line > 5
 
 
 @pytest.mark.parametrize("block", ["```text\na\n```", "```\na\n```", "    indented\n", "<!--\n```sh\na\n```\n-->"])
@@ -113,6 +114,21 @@ def test_a_goal_in_prose_is_read_by_its_cues():
     assert goal.goal.startswith("Sort the mail.")
     assert goal.constraints == ("Never delete a message.",)
     assert goal.criteria[0].check.code == "test ! -s inbox"
+
+
+def test_lines_that_end_in_a_colon_stand_for_headings_where_there_are_none():
+    goal = analyze(
+        "Tidy up.\n\n**Goal:** Sort the mail.\n\nConstraints:\n- Keep all\n\n"
+        "*Success criteria*:\n\n- Sorted: `test -d out`\n- Neat\n\nSteps:\n\n```sh\nmkdir out\n```\n"
+    )
+    assert (goal.goal, goal.constraints) == ("Sort the mail.", ("Keep all",))
+    assert goal.success_criteria == ("Sorted: `test -d out`", "Neat")
+    assert [step.code for step in goal.steps] == ["mkdir out\n"]
+
+
+def test_under_a_heading_of_ours_such_a_line_is_only_a_line():
+    goal = analyze(f"{GOAL}## Success Criteria\n\nConstraints:\n\n- `true`\n")
+    assert (goal.constraints, goal.success_criteria) == ((), ("`true`",))
 
 
 def test_headings_that_are_none_of_ours_are_context():
@@ -196,6 +212,42 @@ def test_a_block_too_long_for_one_argument_is_refused():
 )
 def test_durations_are_those_of_the_manifests(text, seconds):
     assert parse_duration(text) == seconds
+
+
+BEGINNINGS = st.sampled_from(["", "# ", "## Steps ", "> ", "**b** ", "[ ] ", "<b>", "    ", "`x`", "1) ", "a | b "])
+BULLETS = st.sampled_from(["- ", "* ", "+ ", "1. ", "7) "])
+WORDS = st.text("abc xyz`*_<>&!#|~:.é", min_size=1, max_size=20).map(lambda text: f"word {text}".strip())
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(BULLETS, st.lists(st.tuples(BEGINNINGS, WORDS), min_size=1, max_size=6), st.booleans())
+def test_every_list_item_under_success_criteria_is_a_criterion(bullet, items, loose):
+    listed = ("\n\n" if loose else "\n").join(f"{bullet}{beginning}{words}" for beginning, words in items)
+    goal = analyze(f"{GOAL}## Success Criteria\n\n{listed}\n\n## Steps\n\n```sh\ntrue\n```\n")
+    assert len(goal.criteria) >= len(items)
+    assert [c.line for c in goal.criteria] == sorted(c.line for c in goal.criteria)
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="`\r"), max_size=30), max_size=8))
+def test_what_stands_in_a_fence_is_never_a_heading_and_stays_verbatim(lines):
+    code = "".join(f"{line}\n" for line in ["# Success Criteria", "## Goal", "- [ ] no criterion", *lines])
+    goal = analyze(f"{GOAL}## Steps\n\n```sh\n{code}```\n")
+    assert (goal.goal, goal.success_criteria, len(goal.steps)) == ("Tidy the folder.", (), 1)
+    assert goal.steps[0].code == code.replace("\x00", "\ufffd")
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_are_a_goal_or_refused_with_their_place(content):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            said = PromptAnalyzer().analyze(file.name, where="g.md").goal
+        except ManifestError as error:
+            said = error.where if error.where.startswith("g.md:") else ""
+    assert said
 
 
 STRUCTURE = [

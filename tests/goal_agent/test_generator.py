@@ -102,7 +102,8 @@ def test_a_goal_without_a_runnable_step_is_refused_with_what_to_add():
     assert str(refusal.value) == (
         "prompt.md: the goal has no step that sdk `script` can run\n"
         "  fix: add a section `## Steps` with at least one block fenced as ```sh, ```bash or ```python; "
-        "a block in another language, or in none, is not run"
+        "a block in another language, or in none, is not run; "
+        "or choose an sdk with a model: claude, copilot, microsoft, mini"
     )
 
 
@@ -111,14 +112,30 @@ def test_everything_that_is_missing_is_said_at_once():
     plan = ObjectivePlanner().generate_plan(goal)
     with pytest.raises(ManifestError) as refusal:
         AgentAssembler().assemble(goal, plan, SkillSet(), name="", sdk="none")
-    for part in ("no name", "goal is empty", "sdk `none` is not supported yet", "skills are missing: shell-steps"):
+    for part in ("no name", "goal is empty", "there is no sdk `none`", "skills are missing: shell-steps"):
         assert part in refusal.value.what
 
 
-def test_an_sdk_that_is_not_there_yet_has_no_tools():
+@pytest.mark.parametrize(
+    ("sdk", "tools"),
+    [
+        ("script", ["sh"]),
+        ("claude", ["Bash", "Edit", "Glob", "Grep", "Read", "WebFetch", "WebSearch", "Write"]),
+        ("copilot", ["bash", "create", "edit", "glob", "grep", "view", "web_fetch"]),
+        ("microsoft", ["read_file", "shell", "write_file"]),
+        ("mini", ["shell"]),
+    ],
+)
+def test_an_sdk_gives_the_tools_that_the_plan_asks_for(sdk, tools):
+    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze_text(f"{GOAL}\n```sh\ncurl x\n```\n"))
+    assert [tool.name for tool in SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk=sdk).tools] == tools
+
+
+def test_an_sdk_that_is_none_is_refused_with_those_there_are():
     plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze_text(GOAL))
-    with pytest.raises(ManifestError, match="sdk `claude` is not supported yet"):
-        SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk="claude")
+    with pytest.raises(ManifestError, match="there is no sdk `gpt`") as refusal:
+        SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk="gpt")
+    assert refusal.value.fix == "use one of: script, claude, copilot, microsoft, mini"
 
 
 def skill(folder: Path, name: str, text: str) -> None:
@@ -149,4 +166,4 @@ def test_a_wrong_skill_is_refused_by_its_place(tmp_path, text, message):
     skill(tmp_path, "wrong", text)
     with pytest.raises(ManifestError, match=message) as refusal:
         bundle_of(GOAL, [tmp_path])
-    assert str(refusal.value).startswith("wrong/SKILL.md")
+    assert str(refusal.value).startswith("skills/wrong/SKILL.md")

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from agent_haymaker.errors import HaymakerError, ManifestError, PlatformError
+from agent_haymaker.errors import HaymakerError, ManifestError
 from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
@@ -43,30 +43,20 @@ def generate(workspace: Path) -> Path:
         ManifestError: the goal or the config is wrong.
         PlatformError: the workspace cannot be written to.
     """
-    from haymaker_goal_agent import (
-        AgentAssembler,
-        GoalAgentPackager,
-        ObjectivePlanner,
-        PromptAnalyzer,
-        SkillSynthesizer,
-    )
+    from agent_haymaker.goals.skills import IN_A_WORKSPACE
+    from haymaker_goal_agent.generate import make_bundle
+    from haymaker_goal_agent.packager import GoalAgentPackager
 
     config = _config(Path(os.environ.get("HAYMAKER_CONFIG") or workspace / "config.json"))
-    sdk = config.get("sdk", "script")
-    goal = PromptAnalyzer().analyze(workspace / "prompt.md")
-    plan = ObjectivePlanner().generate_plan(goal)
-    source = os.environ.get("HAYMAKER_SOURCE_DIR")
-    skills = SkillSynthesizer([Path(source, "skills")] if source else ()).synthesize_with_sdk_tools(plan, sdk=str(sdk))
-    name = os.environ.get("HAYMAKER_DEPLOYMENT") or "goal-agent"
-    bundle = AgentAssembler().assemble(goal, plan, skills, name=name, sdk=str(sdk), config=config)
-    try:
-        return GoalAgentPackager(workspace).package(bundle)
-    except OSError as error:
-        raise PlatformError(
-            f"the agent's files cannot be written: {error.strerror}",
-            where=str(error.filename),
-            fix="make room and give this user write permission there",
-        ) from error
+    bundle = make_bundle(
+        workspace / "prompt.md",
+        where="prompt.md",
+        name=os.environ.get("HAYMAKER_DEPLOYMENT") or "goal-agent",
+        sdk=str(config.get("sdk", "script")),
+        skill_folders=[workspace / IN_A_WORKSPACE],
+        config=config,
+    )
+    return GoalAgentPackager(workspace).package(bundle)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -7,35 +7,35 @@ how the goal will be pursued.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.markdown import decode
 from agent_haymaker.goals.reading import first_line, read_goal
+from agent_haymaker.records import read_regular
 from haymaker_goal_agent.domains import domain_of
 from haymaker_goal_agent.models import GoalDefinition
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class PromptAnalyzer:
     """Reads a goal. Deterministic: the same bytes give the same definition."""
 
-    def analyze(self, path: Path) -> GoalDefinition:
+    def analyze(self, path: str | os.PathLike[str], *, where: str = "") -> GoalDefinition:
         """
-        Read a goal file.
+        Read a goal file; `where` names it in errors, by default as it was given.
 
         Raises:
             ManifestError: there is no such file, it is not UTF-8, it asks nothing, or a fenced block is wrong.
         """
+        where = where or os.fspath(path)
         try:
-            content = path.read_bytes()
+            content = read_regular(Path(path))
         except OSError as error:
             raise ManifestError(
-                f"the goal cannot be read: {error.strerror}", where=str(path), fix="give a readable markdown file"
+                f"the goal cannot be read: {error.strerror}", where=where, fix="give a readable markdown file"
             ) from error
-        return self.analyze_text(decode(content, path.name), where=path.name)
+        return self.analyze_text(decode(content, where), where=where)
 
     def analyze_text(self, text: str, *, where: str = "prompt.md") -> GoalDefinition:
         """Read a goal that is at hand already; `where` names it in errors. Raises as `analyze` does."""

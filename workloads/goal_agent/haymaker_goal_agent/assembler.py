@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.commands import NO_STEPS_FIX
-from haymaker_goal_agent.library import SDK_TOOLS
 from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
+from haymaker_goal_agent.sdks import SDKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,12 +64,14 @@ def _missing(
         missing.append(("the agent has no name", "name it"))
     if not goal.goal.strip():
         missing.append(("the goal is empty", "say what to achieve under a heading `## Goal`"))
-    if sdk not in SDK_TOOLS:
-        missing.append((f"sdk `{sdk}` is not supported yet", f"use one of: {', '.join(SDK_TOOLS)}"))
+    if sdk not in SDKS:
+        missing.append((f"there is no sdk `{sdk}`", f"use one of: {', '.join(SDKS)}"))
     if not FEWEST_PHASES <= len(plan.phases) <= MOST_PHASES:
         missing.append((f"the plan has {len(plan.phases)} phases", f"plan {FEWEST_PHASES} to {MOST_PHASES}"))
     if sdk == "script" and not any(phase.steps for phase in plan.phases):
-        missing.append(("the goal has no step that sdk `script` can run", NO_STEPS_FIX))
+        models = ", ".join(sdk.name for sdk in SDKS.values() if sdk.has_model)
+        fix = f"{NO_STEPS_FIX}; or choose an sdk with a model: {models}"
+        missing.append(("the goal has no step that sdk `script` can run", fix))
     given = {skill.name for skill in skill_set.skills}
     if lacking := [skill for skill in plan.required_skills if skill not in given]:
         missing.append((f"skills are missing: {', '.join(lacking)}", "synthesize skills from this very plan"))

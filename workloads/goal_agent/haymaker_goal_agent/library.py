@@ -1,5 +1,5 @@
 """
-The skills that come with the goal agent, and the tools each SDK gives it.
+The skills that come with the goal agent.
 
 A skill is a short page of advice in the open SKILL.md format; an SDK that has a model behind it reads them. They
 are kept here as text, so that making an agent directory opens no file.
@@ -7,30 +7,20 @@ are kept here as text, so that making an agent directory opens no file.
 
 from __future__ import annotations
 
-from haymaker_goal_agent.models import SDKTool, SkillDefinition
-
-SDK_TOOLS: dict[str, dict[str, SDKTool]] = {
-    "script": {
-        "sh": SDKTool("sh", "Runs a step with `sh -e`: the first command that fails ends the step."),
-        "bash": SDKTool("bash", "Runs a step with `bash --noprofile --norc -e -o pipefail`."),
-        "python": SDKTool("python", "Runs a step with the interpreter that runs the agent."),
-    }
-}
-"""By SDK, then by what asks for the tool. An SDK that is not here is not supported yet."""
+from haymaker_goal_agent.models import SkillDefinition
 
 
-def _skill(name: str, description: str, capabilities: tuple[str, ...], *advice: str) -> SkillDefinition:
+def _skill(name: str, description: str, *advice: str) -> SkillDefinition:
     title = name.replace("-", " ").capitalize()
     body = "\n".join(f"- {line}" for line in advice)
     content = f"---\nname: {name}\ndescription: {description}\n---\n\n# {title}\n\n{body}\n"
-    return SkillDefinition(name, description, content, "built-in", capabilities)
+    return SkillDefinition(name, description, content)
 
 
 LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "data-analysis",
         "Read data files, aggregate them and state findings that the numbers carry.",
-        ("data-analysis",),
         "Look at the first lines and count the records before writing any code.",
         "Say how many records were read, how many were left out, and why.",
         "Prefer medians and percentiles over means where a few values dominate.",
@@ -39,7 +29,6 @@ LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "python-steps",
         "Write small Python programs that run unattended.",
-        ("python",),
         "Use the standard library where it will do.",
         "Open files with an explicit encoding and write results under output/.",
         "Let an unexpected value raise: a step that ends with exit code 0 claims success.",
@@ -47,7 +36,6 @@ LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "report-writing",
         "Write a report that a busy reader can act on.",
-        ("reporting",),
         "Begin with the findings, most important first; the tables that prove them follow.",
         "Give every number its unit and the period it covers.",
         "Name the source of the data and what was not looked at.",
@@ -55,7 +43,6 @@ LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "security-review",
         "Examine logs, code or settings for weaknesses without doing harm.",
-        ("security",),
         "Read only; never try what looks exploitable.",
         "Never copy a secret into a report: name where it stands.",
         "Rank by what could happen and how likely it is, and say what would fix it.",
@@ -63,7 +50,6 @@ LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "shell-steps",
         "Write shell commands that are safe to run unattended.",
-        ("shell",),
         "Quote every expansion; names may hold spaces.",
         "Work inside the workspace; write elsewhere only where the goal says so.",
         "Make a command safe to run twice: mkdir -p, mv of a finished draft.",
@@ -71,7 +57,6 @@ LIBRARY: tuple[SkillDefinition, ...] = (
     _skill(
         "verification",
         "Prove that the goal is met by looking at the result, never by trusting the work.",
-        ("verification",),
         "Run every machine check of the success criteria and keep its output.",
         "A criterion without a check is not checked; never call it met.",
         "When a check fails, mend the result and not the check.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent_haymaker.goals.reading import Criterion, Step
+    from agent_haymaker.goals.reading import Criterion, Note, Step
 
 DOMAINS = (
     "data-processing",
@@ -48,7 +48,7 @@ class GoalDefinition:
     title: str = ""
     criteria: tuple[Criterion, ...] = ()
     steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,17 @@ class ExecutionPlan:
 
 @dataclass(frozen=True, slots=True)
 class SkillDefinition:
-    """A skill in the open SKILL.md format; `content` is the whole file, front matter included."""
+    """
+    A skill in the open SKILL.md format; `content` is the whole file, front matter included.
+
+    `files` are those beside its SKILL.md, by their path from there.
+    """
 
     name: str
     description: str
     content: str
-    source: str = "built-in"  # or the folder it came from
-    capabilities: tuple[str, ...] = ()
+    source: str = "built-in"  # or "folder"
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

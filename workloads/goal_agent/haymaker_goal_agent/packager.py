@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.records import write_record
+from agent_haymaker.records import platform_error, write_record
+from haymaker_goal_agent.sdks import SDKS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from agent_haymaker.goals.reading import Check, Criterion, Step
     from haymaker_goal_agent.models import GoalAgentBundle, PlanPhase
 
 PLAN_VERSION = 1
+SOURCE_DIR = "HAYMAKER_SOURCE_DIR"
 
 _MAIN = '''\
 """{title}
 
-A goal agent, generated. It carries out plan.json with sdk `{sdk}`; run it in this folder: python main.py
+A goal agent, generated: it carries out plan.json with sdk `{sdk}`. README.md says what that needs.
+To run it: python main.py
 """
 
 import sys
+
+if not sys.flags.safe_path:  # no file that a step writes here may shadow a module
+    del sys.path[0]
 
 try:
     from haymaker_goal_agent.automode import main
@@ -38,11 +45,23 @@ if __name__ == "__main__":
 '''
 
 
+_FILES = (
+    "## Files",
+    "",
+    "- `prompt.md`: the goal, as it was written",
+    "- `plan.json`: what will be done, in order",
+    "- `config.json`: the settings of the run",
+    "- `main.py`: carries out the plan, verifies the success criteria, and ends with `Goal achieved` or why not",
+    "- `skills/`: advice for an SDK with a model behind it",
+    "- `events.jsonl`, `result.json`: what happened, and the verdict, once it has run",
+)
+
+
 class GoalAgentPackager:
     """Writes agent directories. Files that an agent made beside its own are left alone."""
 
-    def __init__(self, output_dir: Path) -> None:
-        self._output_dir = output_dir
+    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
+        self._output_dir = Path(output_dir)
 
     def package(self, bundle: GoalAgentBundle) -> Path:
         """
@@ -51,17 +70,23 @@ class GoalAgentPackager:
         Raises:
             PlatformError: the disk refuses.
         """
+        try:
+            self._write(files_of(bundle))
+        except OSError as error:
+            raise platform_error(error, "write the agent's files", error.filename or self._output_dir) from error
+        return self._output_dir
+
+    def _write(self, files: dict[str, bytes]) -> None:
         skills = self._output_dir / "skills"
         if skills.is_symlink() or skills.is_file():
             skills.unlink()
         elif skills.exists():
             shutil.rmtree(skills)  # a skill of the plan before must not linger
         skills.mkdir(parents=True)
-        for path, content in sorted(files_of(bundle).items()):
+        for path, content in sorted(files.items()):
             target = self._output_dir / path
             target.parent.mkdir(parents=True, exist_ok=True)
             write_record(target, content, durable=False)
-        return self._output_dir
 
 
 def files_of(bundle: GoalAgentBundle) -> dict[str, bytes]:
@@ -74,8 +99,17 @@ def files_of(bundle: GoalAgentBundle) -> dict[str, bytes]:
         "plan.json": _json(plan_record(bundle)),
         "README.md": _readme(bundle),
     }
-    files |= {f"skills/{skill.name}/SKILL.md": skill.content for skill in bundle.skills}
-    return {path: text.encode() for path, text in files.items()}
+    made = {path: text.encode() for path, text in files.items()}
+    for skill in bundle.skills:
+        made[f"skills/{skill.name}/SKILL.md"] = skill.content.encode()
+        made |= {f"skills/{skill.name}/{path}": content for path, content in skill.files.items()}
+    return made
+
+
+def needs_of(bundle: GoalAgentBundle) -> tuple[str, ...]:
+    """Say what a run of the agent by hand needs beside haymaker."""
+    reads = f"{SOURCE_DIR} in the environment: the folder whose files the goal reads"
+    return (*SDKS[bundle.sdk].needs, *((reads,) if SOURCE_DIR in bundle.goal.raw_prompt else ()))
 
 
 def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
@@ -91,7 +125,7 @@ def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
         "sdk": bundle.sdk,
         "constraints": list(goal.constraints),
         "criteria": [_criterion(criterion) for criterion in goal.criteria],
-        "notes": list(goal.notes),
+        "notes": [f"prompt.md:{note.line}: {note.text}" for note in goal.notes],
         "phases": [_phase(phase) for phase in plan.phases],
         "required_skills": list(plan.required_skills),
         "tools": [{"name": tool.name, "description": tool.description} for tool in bundle.tools],
@@ -135,16 +169,17 @@ def _readme(bundle: GoalAgentBundle) -> str:
         ]
     if plan.risk_factors:
         lines += ["", "## Risks", "", *(f"- {risk}" for risk in plan.risk_factors)]
-    lines += ["", "## Files", ""]
+    run = "`python main.py`, with a Python that has the package `agent-haymaker`."
     lines += [
-        "- `prompt.md`: the goal, as it was written",
-        "- `plan.json`: what will be run, in order",
-        "- `main.py`: runs the plan, verifies the success criteria, and ends with `Goal achieved` or why not",
-        "- `skills/`: advice for an SDK with a model behind it",
-        "- `events.jsonl`, `result.json`: what happened, and the verdict",
         "",
+        "## To run it",
+        "",
+        f"{run} No model and no key are needed." if not SDKS[bundle.sdk].has_model else run,
     ]
-    return "\n".join(lines)
+    if needs := needs_of(bundle):
+        lines += ["", "It also needs", "", *(f"- {need}" for need in needs)]
+    lines += ["", *_FILES]
+    return "\n".join(lines) + "\n"
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -11,8 +11,12 @@ import re
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
-from haymaker_goal_agent.library import LIBRARY, SDK_TOOLS
+from agent_haymaker.goals.markdown import decode
+from agent_haymaker.goals.skills import SKILL_FILE, is_hidden
+from agent_haymaker.records import read_regular
+from haymaker_goal_agent.library import LIBRARY
 from haymaker_goal_agent.models import ExecutionPlan, SDKTool, SkillDefinition, SkillSet
+from haymaker_goal_agent.sdks import SDKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAX_NAME = 64
-_MAX_BYTES = 1_000_000
 _WORD = re.compile(r"[a-z]{4,}")
 _COMMON = frozenset(
     ["about", "after", "also", "been", "before", "each", "every", "file", "files", "from", "have", "into", "more",
@@ -39,15 +42,13 @@ class SkillSynthesizer:
 
     def synthesize_with_sdk_tools(self, plan: ExecutionPlan, *, sdk: str = "script") -> SkillSet:
         """
-        Give the skills that the plan requires or that fit it, by name, and the tools of the SDK that it uses.
+        Give the skills that the plan requires, that the goal names or that fit it, and the SDK's tools for it.
 
         Raises:
-            ManifestError: the SDK is not supported, or a SKILL.md in one of the folders is wrong.
+            ManifestError: there is no such SDK, or a SKILL.md in one of the folders is wrong.
         """
-        if sdk not in SDK_TOOLS:
-            raise ManifestError(
-                f"sdk `{sdk}` is not supported yet", where="config.sdk", fix=f"use one of: {', '.join(SDK_TOOLS)}"
-            )
+        if sdk not in SDKS:
+            raise ManifestError(f"there is no sdk `{sdk}`", where="config.sdk", fix=f"use one of: {', '.join(SDKS)}")
         chosen = {skill.name: skill for skill in LIBRARY if skill.name in plan.required_skills}
         known: dict[str, SkillDefinition] = {}
         for folder in self._folders:
@@ -55,7 +56,7 @@ class SkillSynthesizer:
                 known.setdefault(skill.name, skill)
         words = _words_of(plan)
         for skill in known.values():
-            if skill.name in chosen or _fits(skill, words):
+            if skill.name in chosen or skill.name in plan.goal.raw_prompt or _fits(skill, words):
                 chosen[skill.name] = skill
         return SkillSet(tuple(chosen[name] for name in sorted(chosen)), _tools(plan, sdk))
 
@@ -65,21 +66,43 @@ def read_skills(folder: Path) -> list[SkillDefinition]:
     Read every skill of a folder, by name. A folder that is not there has none.
 
     Raises:
-        ManifestError: a SKILL.md cannot be read, or lacks a valid `name` or a `description`.
+        ManifestError: a file cannot be read, or a SKILL.md lacks a valid `name` or a `description`.
     """
-    if not folder.is_dir():
-        return []
-    return [_read_skill(path) for path in sorted(folder.glob("*/SKILL.md"))]
+    skills: dict[str, dict[str, bytes]] = {}
+    for path, content in skill_files(folder).items():
+        name, _, inside = path.partition("/")
+        skills.setdefault(name, {})[inside] = content
+    return [_read_skill(name, files) for name, files in skills.items()]
 
 
-def _read_skill(path: Path) -> SkillDefinition:
-    where = f"{path.parent.name}/{path.name}"
+def skill_files(folder: Path) -> dict[str, bytes]:
+    """
+    Give every file of every skill by its path in the folder, sorted.
+
+    Raises:
+        ManifestError: one of them cannot be read.
+    """
+    paths = [
+        path
+        for skill in sorted(folder.glob(f"*/{SKILL_FILE}"))
+        for path in sorted(skill.parent.rglob("*"))
+        if not is_hidden(str(path.relative_to(folder))) and not path.is_dir()
+    ]
+    return {str(path.relative_to(folder)): _read(path, f"skills/{path.relative_to(folder)}") for path in paths}
+
+
+def _read(path: Path, where: str) -> bytes:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ManifestError("a skill has at most 1 MB", where=where, fix="keep its data in files beside it")
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"the skill cannot be read: {error}", where=where, fix="make it a UTF-8 file") from error
+        return read_regular(path)
+    except OSError as error:
+        raise ManifestError(
+            f"the skill cannot be read: {error.strerror}", where=where, fix="make it a file that can be read"
+        ) from error
+
+
+def _read_skill(folder: str, files: dict[str, bytes]) -> SkillDefinition:
+    where = f"skills/{folder}/{SKILL_FILE}"
+    content = decode(files.pop(SKILL_FILE), where).removeprefix("\ufeff")
     fields = _front_matter(content, where)
     name, description = fields.get("name"), fields.get("description")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
@@ -90,7 +113,7 @@ def _read_skill(path: Path) -> SkillDefinition:
         )
     if not isinstance(description, str) or not description.strip():
         raise ManifestError("the skill needs a `description`", where=where, fix="describe it in its front matter")
-    return SkillDefinition(name, description.strip(), content, "folder")
+    return SkillDefinition(name, description.strip(), content, "folder", files)
 
 
 def _front_matter(content: str, where: str) -> dict[str, object]:
@@ -113,9 +136,11 @@ def _front_matter(content: str, where: str) -> dict[str, object]:
 
 
 def _tools(plan: ExecutionPlan, sdk: str) -> tuple[SDKTool, ...]:
-    used = {step.language for phase in plan.phases for step in phase.steps}
+    used = {name for phase in plan.phases for name in phase.required_capabilities}
+    used |= {step.language for phase in plan.phases for step in phase.steps}
     used |= {criterion.check.language for criterion in plan.goal.criteria if criterion.check}
-    return tuple(tool for asked, tool in sorted(SDK_TOOLS[sdk].items()) if asked in used)
+    asked = tuple(tool for what, tool in SDKS[sdk].when if what in used)
+    return tuple(sorted({*SDKS[sdk].always, *asked}, key=lambda tool: tool.name))
 
 
 def _words_of(plan: ExecutionPlan) -> set[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from agent_haymaker.engines import Engine, Observation
+    from agent_haymaker.goals.generator import GeneratedAgent
     from agent_haymaker.workloads.platform import Platform
 
 _BLOCK = 65536
@@ -163,6 +164,12 @@ class GoalAgentWorkload(WorkloadBase):
         problems += [what for _, what in problems_of(settings)]
         return problems
 
+    def generate_agent(self, goal: Path, out: Path | None, *, sdk: str, name: str, force: bool) -> GeneratedAgent:
+        """Make an agent directory by hand; see `AgentGenerator`."""
+        from haymaker_goal_agent.generate import generate_agent
+
+        return generate_agent(goal, out, sdk=sdk, name=name, force=force)
+
     async def _launch(self, state: DeploymentState) -> None:
         goal = Path(state.config["goal_file"])
         try:
@@ -176,7 +183,11 @@ class GoalAgentWorkload(WorkloadBase):
             state.deployment_id,
             [sys.executable, "-P", "-m", "haymaker_goal_agent", "run"],
             env={"HAYMAKER_DEPLOYMENT": state.deployment_id, "HAYMAKER_SOURCE_DIR": str(goal.parent)},
-            files={"prompt.md": content, "config.json": json.dumps(settings, indent=2, sort_keys=True).encode()},
+            files={
+                **await asyncio.to_thread(_skills_beside, goal),
+                "prompt.md": content,
+                "config.json": json.dumps(settings, indent=2, sort_keys=True).encode(),
+            },
             timeout_seconds=state.metadata.get("timeout_seconds") or None,
         )
         state.metadata["run"] = handle.to_json()
@@ -263,6 +274,13 @@ class GoalAgentWorkload(WorkloadBase):
             if reason := str(json.load(file)["reason"]):
                 return reason
         return str(seen.exit) if seen.exit else "nobody saw how it ended"
+
+
+def _skills_beside(goal: Path) -> dict[str, bytes]:
+    from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
+    from haymaker_goal_agent.skills import skill_files
+
+    return {f"{IN_A_WORKSPACE}/{path}": content for path, content in skill_files(goal.parent / BESIDE_A_GOAL).items()}
 
 
 def _now() -> datetime:

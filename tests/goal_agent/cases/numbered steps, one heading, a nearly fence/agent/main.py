@@ -1,9 +1,13 @@
 """Ünïcode und Zahlen
 
-A goal agent, generated. It carries out plan.json with sdk `script`; run it in this folder: python main.py
+A goal agent, generated: it carries out plan.json with sdk `script`. README.md says what that needs.
+To run it: python main.py
 """
 
 import sys
+
+if not sys.flags.safe_path:  # no file that a step writes here may shadow a module
+    del sys.path[0]
 
 try:
     from haymaker_goal_agent.automode import main
