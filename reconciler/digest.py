@@ -105,7 +105,8 @@ def _change(path: str, had: Any, has: Any) -> str:
     if path.endswith(".sha256") or path.startswith(("env.", "files.")):
         shown = path.removesuffix(".sha256").removesuffix(".value")
         if path.startswith("files."):
-            shown = f"config.{path.removeprefix('files.')} content"
+            file = path.removeprefix("files.")
+            shown = file if "/" in file else f"config.{file} content"  # a skill is known by its path
         word = "(added)" if had is None else "(removed)" if has is None else "(changed)"
         return f"{shown} {word}"
     before, after = _word(path, had), _word(path, has)

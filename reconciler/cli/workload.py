@@ -71,6 +71,7 @@ def _to_json(workload: WorkloadDeclaration) -> dict[str, Any]:
         "command": list(workload.command) or None,
         "entrypoint": workload.entrypoint,
         "configSchema": workload.config_schema,
+        "goal": workload.goal or None,
         "credentials": list(workload.credentials),
         "problem": workload.problem or None,
     }
@@ -89,6 +90,7 @@ def _text(workload: WorkloadDeclaration) -> str:
     say("from", f"{workload.origin}: {workload.source}")
     say("command", " ".join(workload.command))
     say("entrypoint", workload.entrypoint)
+    say("goal", workload.goal.get("file", "in its workload.yaml") if workload.goal else "")
     if workload.config_schema:
         rows = [_setting(key, entry) for key, entry in workload.config_schema.items()]
         lines += ["", columns(("CONFIG", "TYPE", "DEFAULT", "MEANING"), rows)]

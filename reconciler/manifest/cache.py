@@ -57,9 +57,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Reference:
-    """A file that a manifest names, as it was when it was read."""
+    """A file that a manifest names, or a folder that was looked into, as it was then; no stamp: it was not there."""
 
-    stamp: Stamp
+    stamp: Stamp | None
     sha256: str
     blob: str
 
@@ -207,7 +207,7 @@ def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> N
     references = {
         name: [kept.stamp, kept.sha256, kept.blob]
         for name, kept in folder.references.items()
-        if is_settled(kept.stamp, started_ns)
+        if kept.stamp is None or is_settled(kept.stamp, started_ns)
     }
     ignores = {
         name: stamp

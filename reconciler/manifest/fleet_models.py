@@ -44,7 +44,9 @@ class _WorkloadFields(Model):
         default=None,
         description="The program to run, any program. What starts with ./ or ../ is a path beside this file.",
     )
-    goal: Goal | None = Field(default=None, description="For type prompt: the goal of its deployments.")
+    goal: Goal | None = Field(
+        default=None, description="For type prompt: the goal of its deployments, unless one brings its own."
+    )
 
     @model_validator(mode="after")
     def _one_entrypoint(self) -> _WorkloadFields:

@@ -21,7 +21,13 @@ from reconciler.manifest.references import References
 from reconciler.manifest.resolve import resolve, usable
 from reconciler.manifest.trees import Unreadable
 from reconciler.manifest.validate import Declared, declare, nearest
-from reconciler.manifest.workloads import WorkloadDeclaration, installed_workloads, make_declaration
+from reconciler.manifest.workloads import (
+    GOAL_RUNTIME,
+    WorkloadDeclaration,
+    installed_workloads,
+    make_declaration,
+    running_on,
+)
 from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
 from reconciler.model import FleetPolicy
 
@@ -108,7 +114,7 @@ class FolderReader(FileReader):
         places: dict[str, list[tuple[str, int]]] = {}
         for index, reading in enumerate(self.readings):
             made_before = [WorkloadDeclaration.from_json(r) for r in (reading.entry.workloads if reading.entry else ())]
-            if not all(self._is_known(path) for made in made_before for path in made.files):
+            if not all(self._runs_as_before(made) for made in made_before):
                 reading, made_before = self._reparse(reading.file), []
                 self.readings[index] = reading
             for made in made_before:
@@ -133,6 +139,12 @@ class FolderReader(FileReader):
                     )  # fmt: skip
                 self.broken_workloads[name] = text
 
+    def _runs_as_before(self, made: WorkloadDeclaration) -> bool:
+        if made.runs_on:
+            installed = self._find_installed(made.runs_on)
+            return installed is not None and installed.key() == made.runs_on_key
+        return bool(made.command) and all(self._is_known(path) for path in made.files)
+
     def _declare_workload(self, declared: Declared) -> WorkloadDeclaration | None:
         folder = os.path.dirname(os.path.join(self.tree.root, declared.file))
         before = len(self.flaws.found)
@@ -142,17 +154,10 @@ class FolderReader(FileReader):
         )  # fmt: skip
         if self.strict and len(self.flaws.found) > before:
             self._harden()
-        if made is None or made.command or made.type != "runtime":
+        if made is None or made.command:
             return made
-        # A declaration without a command stands for an installed workload of the same name.
-        installed = self._find_installed(made.name)
-        if installed is None or installed.problem or not installed.command:
-            return made
-
-        return replace(
-            made, command=installed.command, argv=installed.argv, code=installed.code, files=installed.files,
-            path_prefix=installed.path_prefix,
-        )  # fmt: skip
+        # Without a command it stands for the installed workload of its name, or is a prompt for the goal runtime.
+        return running_on(made, self._find_installed(GOAL_RUNTIME if made.type == "prompt" else made.name))
 
     def _find_installed(self, name: str) -> WorkloadDeclaration | None:
         if self._installed is None:
@@ -314,6 +319,7 @@ class FolderReader(FileReader):
 
     def _installed_in_use(self, desired: dict[str, Desired]) -> dict[str, str]:
         names = {want.workload for want in desired.values()} - self.workloads.keys()
+        names |= {made.runs_on for made in self.workloads.values() if made.runs_on}
         return {name: made.key() for name in sorted(names) if (made := self._find_installed(name)) is not None}
 
     def _revision(self, desired: dict[str, Desired]) -> str:

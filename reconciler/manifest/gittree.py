@@ -11,7 +11,7 @@ import subprocess
 from typing import IO, Any, Self
 
 from agent_haymaker.errors import ManifestError, UsageError
-from reconciler.manifest.trees import IGNORE_FILE, Listing, Stamp, Unreadable, find_base, is_inside
+from reconciler.manifest.trees import IGNORE_FILE, Listing, Stamp, Unreadable, find_base, is_inside, names_digest
 
 _LINK, _SUBMODULE = "120000", "160000"
 _GIT_SECONDS = 30.0
@@ -103,11 +103,26 @@ class GitTree:
             raise Unreadable(f"it is larger than {limit >> 20} MiB", "split it, or leave it out")
         return content, [blob]
 
+    def names(self, folder: str) -> tuple[list[str], Stamp | None]:
+        try:
+            prefix = self._follow(folder) + "/"
+        except Unreadable:
+            return [], None
+        inside = [
+            name.removeprefix(prefix)
+            for name, (mode, _) in self._entries.items()
+            if name.startswith(prefix) and mode != _SUBMODULE and (mode != _LINK or self._is_file(name))
+        ]
+        names = sorted(
+            {first + slash for first, slash, _ in (name.partition("/") for name in inside) if first[0] != "."}
+        )
+        return names, [names_digest(names)] if names else None
+
     def stamp(self, path: str) -> Stamp | None:
         try:
             return [self._find(path)[1]]
         except Unreadable:
-            return None
+            return self.names(path)[1]
 
     def real(self, path: str) -> str:
         if not is_inside(path, self.base):
@@ -116,13 +131,23 @@ class GitTree:
 
     def _find(self, path: str) -> tuple[str, str]:
         """Return mode and blob of a file, through the symbolic links that the commit holds."""
+        entry = self._entries.get(self._follow(path))
+        if entry is None:
+            raise Unreadable("there is no such file at that revision", "create it, or correct the path")
+        return entry
+
+    def _is_file(self, link: str) -> bool:
+        try:
+            return self._follow(os.path.join(self.base, link)) in self._entries
+        except Unreadable:
+            return False
+
+    def _follow(self, path: str) -> str:
+        """Return the name below `base` that a path comes to, through the commit's symbolic links."""
         for _ in range(_HOPS):
             if not is_inside(path, self.base):
                 raise Unreadable(f"the path leads out of {self.base}", "keep the file inside the repository")
             name = os.path.relpath(path, self.base)
-            entry = self._entries.get(name)
-            if entry is not None and entry[0] != _LINK:
-                return entry
             parts = name.split("/")
             for count in range(1, len(parts) + 1):
                 link = self._entries.get("/".join(parts[:count]))
@@ -132,8 +157,8 @@ class GitTree:
                     path = os.path.normpath(os.path.join(folder, target, *parts[count:]))
                     break
             else:
-                break
-        raise Unreadable("there is no such file at that revision", "create it, or correct the path")
+                return name
+        raise Unreadable("its symbolic links lead in a circle", "correct the links")
 
     def _blob(self, blob: str) -> bytes:
         if self._reader is None:

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
 from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
 from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
-from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, nearest, show
+from reconciler.manifest.workloads import GOAL_RUNTIME
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 
 if TYPE_CHECKING:
@@ -146,7 +148,8 @@ class _Resolution:
             self.declared.complain(
                 "goal and config.goal_file are both given", "keep one of the two", "config", GOAL_KEY
             )
-        checked = {**config, GOAL_KEY: GOAL_FILE} if spec["goal"] is not None and GOAL_KEY in schema else config
+        has_goal = spec["goal"] is not None or bool(self.workload.goal)
+        checked = {**config, GOAL_KEY: GOAL_FILE} if has_goal and GOAL_KEY in schema else config
         for path, what, fix in check_config(checked, schema):
             self.declared.complain(what, fix, "config", *path)
         if spec["goal"] is not None and schema and GOAL_KEY not in schema:
@@ -154,15 +157,19 @@ class _Resolution:
         return config
 
     def _goal(self, spec: dict[str, Any], config: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        goal = spec["goal"]
         rest = {key: value for key, value in config.items() if key != GOAL_KEY}
-        if goal is not None and goal["inline"] is not None:
+        goal, folder = spec["goal"], self.folder
+        path: Path = ("goal", "inline" if goal is not None and goal["inline"] is not None else "file")
+        if goal is None and GOAL_KEY not in spec["config"] and self.workload.goal:
+            goal, folder, path = self.workload.goal, self.workload.directory, ("workload",)
+        if goal is not None and goal.get("inline") is not None:
             text = goal["inline"]
             self.inline_files[GOAL_FILE] = text
-            self.criteria = self._criteria(text, "the goal", ("goal", "inline"))
+            self.criteria = self._criteria(text, "the goal", path)
+            self._take_skills(folder, path)
             return {"inline": text, "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}, rest
         if goal is not None:
-            file, path, folder = goal["file"], ("goal", "file"), self.folder
+            file = goal["file"]
         elif isinstance(config.get(GOAL_KEY), str):
             file, path = config[GOAL_KEY], ("config", GOAL_KEY)
             folder = self.folder if GOAL_KEY in spec["config"] else self.workload.directory
@@ -173,7 +180,20 @@ class _Resolution:
             self.declared.complain(f"the goal '{file}' is empty", "write the goal", *path)
         elif digest:
             self.criteria = self._criteria_of_file(file, path)
+            self._take_skills(os.path.dirname(self.recipe_files[GOAL_FILE]), path)
         return {"file": file, "sha256": digest}, rest
+
+    def _take_skills(self, beside: str, path: Path) -> None:
+        """Hand over the skills that stand beside the goal: what they say is part of what the agent is asked."""
+        folder = os.path.join(beside, BESIDE_A_GOAL)
+        try:
+            looked, files = self.references.skills(folder, trusted=_trusted(self.workload, folder))
+        except Unreadable as error:
+            self.declared.complain(f"{BESIDE_A_GOAL}/ beside the goal: {error.what}", error.fix, *path)
+            return
+        self.used += looked
+        for file in files:
+            self.file_digests[f"{BESIDE_A_GOAL}/{file}"] = self._take(file, folder, f"{IN_A_WORKSPACE}/{file}", path)
 
     def _criteria_of_file(self, file: str, path: Path) -> tuple[dict[str, Any], ...]:
         try:
@@ -351,10 +371,10 @@ def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list
         declared.complain(
             f"workload '{name}' cannot be used: {workload.problem}", "correct or reinstall it", "workload"
         )
-    elif workload.type == "prompt":
+    elif not workload.command and workload.type == "prompt":
         declared.complain(
-            f"workload '{name}' is of type prompt, which is not supported yet", "use the workload goal-agent",
-            "workload",
+            f"workload '{name}' is of type prompt, and {GOAL_RUNTIME}, which runs those, is not installed",
+            "install agent-haymaker again", "workload",
         )  # fmt: skip
     elif not workload.command:
         declared.complain(
@@ -367,7 +387,7 @@ def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list
 
 
 def _trusted(workload: WorkloadDeclaration, folder: str) -> str:
-    return workload.directory if workload.origin == "installed" and folder == workload.directory else ""
+    return workload.directory if workload.origin == "installed" and is_inside(folder, workload.directory) else ""
 
 
 def _references(schema: Any) -> Iterator[str]:

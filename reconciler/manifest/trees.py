@@ -54,8 +54,16 @@ class Tree(Protocol):
         """Read a file by its absolute path. Raises Unreadable."""
         ...
 
+    def names(self, folder: str) -> tuple[list[str], Stamp | None]:
+        """
+        Give what a folder holds, sorted, folders with a / behind them, and its stamp; nothing where there is none.
+
+        Hidden names, links to folders and whatever is no file are left out. Raises Unreadable.
+        """
+        ...
+
     def stamp(self, path: str) -> Stamp | None:
-        """Give a file's identity just now, or None where there is none."""
+        """Give a file's or folder's identity just now, or None where there is none."""
         ...
 
     def real(self, path: str) -> str:
@@ -68,6 +76,11 @@ def blob_name(content: bytes) -> str:
     blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
     blob.update(content)
     return blob.hexdigest()
+
+
+def names_digest(names: list[str]) -> str:
+    """Return what stands for the names in a folder, as `blob_name` does for a file's content."""
+    return blob_name("\0".join(names).encode("utf-8", "surrogateescape"))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -176,6 +189,18 @@ class WorkTree:
         except OSError as error:
             raise Unreadable(f"it cannot be read: {error.strerror}", "correct its type or its permissions") from None
         raise Unreadable("it is being written to", "try again when it holds still")
+
+    def names(self, folder: str) -> tuple[list[str], Stamp | None]:
+        stamp = self.stamp(folder)
+        try:
+            with os.scandir(folder) as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+                folders = [entry.name + "/" for entry in shown if entry.is_dir(follow_symlinks=False)]
+                return sorted([*folders, *(entry.name for entry in shown if entry.is_file())]), stamp
+        except (FileNotFoundError, NotADirectoryError):
+            return [], stamp
+        except OSError as error:
+            raise Unreadable(f"the folder cannot be read: {error.strerror}", "correct its permissions") from None
 
     def stamp(self, path: str) -> Stamp | None:
         try:

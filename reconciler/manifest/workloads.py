@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from reconciler.manifest.validate import Declared
 
 GROUP = "agent_haymaker.workloads"
-_CACHE_VERSION = 1
+GOAL_RUNTIME = "goal-agent"
+"""The installed workload that runs what is of type prompt."""
+_CACHE_VERSION = 2
 _OURS = "agent-haymaker"
 
 
@@ -48,6 +50,9 @@ class WorkloadDeclaration:
     code: str = ""  # what stands for its code in digests
     path_prefix: str = ""  # where its programs are looked up before PATH
     files: dict[str, str] = field(default_factory=dict)  # absolute path -> sha256, of the ./ elements of command
+    goal: dict[str, str] = field(default_factory=dict)  # type prompt: {file} beside workload.yaml, or {inline}
+    runs_on: str = ""  # the installed workload whose command this one uses
+    runs_on_key: str = ""  # ... as it was then
     problem: str = ""  # installed, but it cannot be used: why
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +94,10 @@ def make_declaration(
         except ValueError as error:
             declared.complain(str(error), "correct it", "run")
             good = False
+    foreign = "command" if spec["type"] == "prompt" else "goal"
+    if spec[foreign] is not None:
+        declared.complain(f"type {spec['type']} takes no {foreign}", "remove it, or change the type", foreign)
+        good = False
     argv, files = [], {}
     for index, element in enumerate(spec["command"] or ()):
         if not element.startswith(("./", "../")):
@@ -118,10 +127,36 @@ def make_declaration(
         run=spec["run"],
         credentials=tuple(spec["credentials"]),
         package={key: value for key, value in spec["package"].items() if value is not None},
+        goal={key: value for key, value in (spec["goal"] or {}).items() if value is not None},
         directory=directory,
         code=f"{version}+{hashlib.sha256(code.encode()).hexdigest()[:16]}",
         files=files,
         **rest,
+    )
+
+
+def running_on(made: WorkloadDeclaration, installed: WorkloadDeclaration | None) -> WorkloadDeclaration:
+    """
+    Return a declaration that has no command of its own with the command of the installed workload that runs it.
+
+    A prompt takes the settings of its runtime too, its own words for them first.
+    """
+    if installed is None or installed.problem or not installed.command:
+        return made
+    schema, code = made.config_schema, installed.code
+    if made.type == "prompt":
+        own = {key: {**installed.config_schema.get(key, {}), **entry} for key, entry in schema.items()}
+        schema, code = {**installed.config_schema, **own}, f"{made.code} on {code}"
+    return replace(
+        made,
+        command=installed.command,
+        argv=installed.argv,
+        code=code,
+        files=installed.files,
+        path_prefix=installed.path_prefix,
+        config_schema=schema,
+        runs_on=installed.name,
+        runs_on_key=installed.key(),
     )
 
 
@@ -166,7 +201,8 @@ def _discover() -> dict[str, WorkloadDeclaration]:
             owner = distribution.name if distribution is not None else ""
             version = distribution.version if distribution is not None else ""
             found[point.name] = _read_installed(point.name, point.value, owner, version)
-    return found
+    runtime = found.get(GOAL_RUNTIME)
+    return {name: running_on(made, runtime) if made.type == "prompt" else made for name, made in found.items()}
 
 
 def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> WorkloadDeclaration:

@@ -85,8 +85,9 @@ def skill_files(folder: Path) -> dict[str, bytes]:
     paths = [
         path
         for skill in sorted(folder.glob(f"*/{SKILL_FILE}"))
+        if not skill.parent.is_symlink()
         for path in sorted(skill.parent.rglob("*"))
-        if not is_hidden(str(path.relative_to(folder))) and not path.is_dir()
+        if path.is_file() and not is_hidden(str(path.relative_to(folder)))
     ]
     return {str(path.relative_to(folder)): _read(path, f"skills/{path.relative_to(folder)}") for path in paths}
 

@@ -1,0 +1,131 @@
+"""Goals and what comes with them: workloads that are nothing but a goal, and skills beside a goal."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agent_haymaker.testing import eventually
+from reconciler.load import WorkTree, load_base
+from reconciler.manifest.cache import cache_path, load_cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.load.conftest import Fleet
+
+GOAL = "# Sweep\n\n## Goal\n\nSweep.\n\n## Success Criteria\n\n- Clean: `true`\n\n```sh\ntrue\n```\n"
+PROMPT = 'name: sweeper\nversion: "1"\ntype: prompt\ngoal: {file: sweep.md}\n'
+
+
+@pytest.fixture
+def sweeper(fleet: Fleet) -> Fleet:
+    fleet.write("sweeper/workload.yaml", PROMPT)
+    fleet.write("sweeper/sweep.md", GOAL)
+    fleet.deploy("hall", "workload: sweeper")
+    return fleet
+
+
+def skill(fleet: Fleet, name: str, path: str = "SKILL.md", text: str = "---\nname: x\ndescription: y\n---\n") -> Path:
+    return fleet.write(f"sweeper/skills/{name}/{path}", text)
+
+
+def test_a_prompt_is_run_by_the_goal_agent_with_its_own_goal(sweeper: Fleet) -> None:
+    for home in (False, True, True):
+        loaded = sweeper.load(home=home)
+        assert loaded.problems == ()
+        want = loaded.desired["hall"]
+        assert want.recipe.argv[-2:] == ("haymaker_goal_agent", "run")
+        assert want.recipe.files == {"prompt.md": str(sweeper.folder / "sweeper/sweep.md")}
+        assert want.recipe.config == {"check_timeout_seconds": 60, "goal_file": "prompt.md", "sdk": "script"}
+        assert want.has_checks
+
+
+def test_a_deployment_of_a_prompt_may_bring_a_goal_of_its_own(sweeper: Fleet) -> None:
+    sweeper.deploy("attic", f"workload: sweeper\ngoal:\n  inline: |\n    {GOAL.replace(chr(10), chr(10) + '    ')}")
+    want = sweeper.load().desired["attic"]
+    assert want.recipe.inline_files == {"prompt.md": GOAL}
+    assert want.recipe.files == {}
+
+
+def test_a_prompt_has_the_settings_of_its_runtime_and_its_own(sweeper: Fleet) -> None:
+    schema = "config_schema:\n  check_timeout_seconds: {default: 5}\n  room: {type: string, default: hall}\n"
+    sweeper.write("sweeper/workload.yaml", PROMPT + schema)
+    want = sweeper.load().desired["hall"]
+    assert (want.recipe.config["check_timeout_seconds"], want.recipe.config["room"]) == (5, "hall")
+    sweeper.deploy("hall", "workload: sweeper\nconfig: {check_timeout_seconds: 0}")
+    (problem,) = sweeper.load().problems
+    assert "check_timeout_seconds" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("sweep.md", GOAL + "\nMore.\n"), ("workload.yaml", PROMPT.replace('"1"', '"2"')), ("skills/a/b.txt", "more")],
+)
+def test_what_a_prompt_is_made_of_belongs_to_its_digest(sweeper: Fleet, path: str, text: str) -> None:
+    skill(sweeper, "a")
+    before = sweeper.digest("hall")
+    sweeper.write(f"sweeper/{path}", text)
+    assert sweeper.digest("hall") != before
+
+
+def test_skills_beside_the_goal_are_handed_over(sweeper: Fleet) -> None:
+    skill(sweeper, "dusting")
+    skill(sweeper, "dusting", "scripts/wave.py", "print()")
+    skill(sweeper, "dusting", ".swp")
+    skill(sweeper, "no-skill", "README.md")
+    files = dict(sweeper.load().desired["hall"].recipe.files)
+    assert files.pop("prompt.md")
+    assert files == {
+        f"files/skills/dusting/{path}": str(sweeper.folder / f"sweeper/skills/dusting/{path}")
+        for path in ("SKILL.md", "scripts/wave.py")
+    }
+
+
+def test_a_skill_that_comes_or_goes_is_noticed_from_the_cache(sweeper: Fleet) -> None:
+    def is_kept() -> bool:
+        tree = WorkTree(sweeper.folder)
+        return bool(sweeper.load(home=True).desired) and load_cache(cache_path(sweeper.home, tree)).is_whole
+
+    def seen() -> str:
+        first = sweeper.load(home=True).desired["hall"].digest
+        eventually(is_kept, within=5)  # once the files are old enough for their stamps to be trusted
+        assert sweeper.load(home=True).desired["hall"].digest == first == sweeper.digest("hall")
+        return first
+
+    without = seen()
+    added = skill(sweeper, "dusting")
+    with_it = seen()
+    skill(sweeper, "dusting", "more.txt")
+    with_more = seen()
+    added.unlink()
+    assert len({without, with_it, with_more}) == 3
+    assert seen() == without, "a folder without SKILL.md is no skill"
+
+
+def test_skills_that_lead_out_of_the_repository_are_refused(sweeper: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/x").mkdir(parents=True)
+    (tmp_path / "elsewhere/x/SKILL.md").write_text("secret")
+    (sweeper.folder / "sweeper/skills").symlink_to(tmp_path / "elsewhere")
+    (problem,) = sweeper.load().problems
+    assert "skills/ beside the goal: the path leads out of" in str(problem)
+
+
+def test_a_commit_has_the_same_goal_and_skills(sweeper: Fleet) -> None:
+    skill(sweeper, "dusting")
+    skill(sweeper, "dusting", "scripts/wave.py", "print()")
+    (sweeper.folder / "sweeper/skills/dusting/link").symlink_to("SKILL.md")
+    (sweeper.folder / "sweeper/skills/gone").symlink_to("nowhere")
+    (sweeper.folder / "sweeper/skills/round").symlink_to(".")
+    git = ["git", "-C", str(sweeper.folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    now = sweeper.load(home=True)
+    then = load_base(sweeper.folder, "HEAD", now, home=sweeper.home)
+    assert now.problems == then.problems == ()
+    assert now.desired["hall"].digest == then.desired["hall"].digest
+    assert set(now.desired["hall"].recipe.files) == {
+        "prompt.md", *(f"files/skills/dusting/{path}" for path in ("SKILL.md", "link", "scripts/wave.py"))
+    }  # fmt: skip
