@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.locks import FileLock
-from reconciler.inventory import Inventory, load_inventory
+from reconciler.inventory import Inventory, applied, load_inventory
 from reconciler.load import load
 from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict
 from reconciler.observe import World, find_unowned, observe
@@ -214,7 +214,7 @@ def _desired(
         entry = world.entries.get(name)
         if entry is not None and entry.fleet == loaded.fleet.name and entry.desired:
             # A wrong manifest keeps its last good spec in force.
-            want[name] = replace(Desired.from_json(entry.desired), name=name, settings=entry.settings)
+            want[name] = applied(entry)
         else:
             broken[name] = "its manifest is wrong, and no good one was ever applied"
     return want, broken, loaded.broken_names & want.keys()

@@ -385,6 +385,7 @@ def _declared(entry: Entry, want: Desired, root: str) -> Entry:
         suspended=want.suspend,
         stopped=want.stopped,
         service=want.service,
+        depends_on=tuple((d.name, d.condition) for d in want.depends_on),
     )
 
 

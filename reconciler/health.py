@@ -30,6 +30,9 @@ class Health(StrEnum):
     UNKNOWN = "Unknown"
 
 
+STUCK = "DependencyNotMet"  # the reason of one that waits for what will not come by itself
+
+
 class Sync(StrEnum):
     SYNCED = "Synced"
     OUT_OF_SYNC = "OutOfSync"
@@ -88,6 +91,8 @@ def describe(seen: Observed, entry: Entry, finding: Finding | None = None, *, fl
     if fleet_reason and not message:
         message = fleet_reason
     action = _NEXT.get(finding.verdict, "") if finding is not None else ""
+    if seen.stuck and finding is not None and finding.verdict is Verdict.HALTED:
+        action = "nothing, until its dependency is mended or its manifest changes"
     due = finding.wait if finding is not None else None
     status = Status(health, sync, reason, message, action, due)
     return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status))
@@ -121,6 +126,8 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
             return Health.UNKNOWN, "Unreachable", "its engine cannot say whether it runs"
         case RunPhase.NONE if seen.stopped:
             return Health.HEALTHY, "Stopped", "stopped as declared"
+        case RunPhase.NONE | RunPhase.STOPPED if seen.stuck:
+            return Health.DEGRADED, STUCK, f"it is not started: {seen.stuck}"
         case RunPhase.NONE:
             return Health.PROGRESSING, "Waiting", entry.waits or "it was not started yet"
         case RunPhase.STOPPED:
@@ -194,6 +201,8 @@ def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition
 
 def _goal_condition(seen: Observed, entry: Entry, condition: Callable[..., Condition]) -> Condition:
     checks = entry.run.checks if entry.run else ()
+    if seen.goal_met is None and seen.stuck:
+        return condition("GoalMet", None, STUCK, seen.stuck)
     if seen.goal_met is None:
         return condition("GoalMet", None, "NotChecked", "no check has decided it")
     passed = sum(1 for c in checks if c.get("passed"))

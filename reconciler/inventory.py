@@ -16,7 +16,7 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import platform_error, read_record_head, write_record
 from reconciler.journal import START, Position, read_tail
-from reconciler.model import Json, LazyJson
+from reconciler.model import Desired, Json, LazyJson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +75,7 @@ class Entry:
     service: bool = False
     failures: int = 0
     created_at: float = 0.0
+    depends_on: tuple[tuple[str, str], ...] = ()  # name and condition of each
     waits: str = ""  # why it has no run yet, as the last pass put it
     identity: tuple[int, ...] = ()  # inode, size and mtime_ns of its state record, as written
     run: Run | None = None
@@ -92,6 +93,8 @@ class Entry:
     def from_json(cls, record: Mapping[str, Any], shelf: _Shelf | None = None) -> Entry:
         """Rebuild what `to_json` gave; a desired state that was left out is on the shelf."""
         made = {**record, "identity": tuple(record.get("identity", ()))}
+        if "depends_on" in record:
+            made["depends_on"] = tuple((str(name), str(condition)) for name, condition in record["depends_on"])
         if record.get("run"):
             made["run"] = Run.from_json(record["run"])
         if "desired" in record:
@@ -280,6 +283,11 @@ def _load_fleet(inventory: Inventory, path: Path, name: str) -> Position:
     for entry in entries:
         inventory.entries[entry.name] = entry
     return position
+
+
+def applied(entry: Entry) -> Desired:
+    """Give what an entry was applied with: its last good spec."""
+    return replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
 
 
 def desired_json(record: Mapping[str, Any]) -> LazyJson:

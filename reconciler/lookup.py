@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import open_regular, platform_error, read_record
-from reconciler.inventory import Entry
+from reconciler.inventory import Entry, applied
 from reconciler.model import RunPhase
 from reconciler.observe import observe, observe_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from reconciler.app import App
     from reconciler.inventory import Inventory
     from reconciler.model import Observed
+    from reconciler.observe import World
 
 ID_LENGTH = 8
 TAIL_BYTES = 64 * 1024
@@ -61,7 +62,8 @@ def find_all(app: App) -> list[Found]:
 
     inventory = load_inventory(app.home)
     world = observe(inventory, app.engine, app.home)
-    found = [_found(world.entries[name], seen) for name, seen in world.seen.items()]
+    stuck = _find_stuck(app, world, world.seen)
+    found = [_found(world.entries[name], seen, stuck=stuck.get(name, "")) for name, seen in world.seen.items()]
     found += find_unmanaged(app.home, inventory)
     return sorted(found, key=lambda one: one.name)
 
@@ -104,6 +106,8 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None
     seen, entry = observe_one(entry, app.engine)
+    if _waits(entry, seen):
+        return None  # how its dependencies stand is part of how it stands
     return _found(entry, seen, workload=str(record.get("workload_name", "")))
 
 
@@ -185,9 +189,10 @@ def find_thoroughly(app: App, wanted: str) -> Found:
     entry = inventory.by_name_or_id(wanted)
     name = entry.name if entry is not None else wanted
     if entry is not None or name in inventory.intents:
-        world = observe(inventory, app.engine, app.home, names=[name])
+        world = observe(inventory, app.engine, app.home, names=_with_dependencies(inventory.entries, [name]))
         if name in world.seen:
-            return _found(world.entries[name], world.seen[name])
+            stuck = _find_stuck(app, world, [name])
+            return _found(world.entries[name], world.seen[name], stuck=stuck.get(name, ""))
     for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
             return found
@@ -221,7 +226,44 @@ def find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
         yield Found(name, deployment_id, None, None, workload, status, unmanaged=file)
 
 
-def _found(entry: Entry, seen: Observed, *, workload: str = "") -> Found:
+def _waits(entry: Entry, seen: Observed) -> bool:
+    """Tell whether it may be a dependency that keeps it from running."""
+    return bool(entry.depends_on) and seen.phase in (RunPhase.NONE, RunPhase.STOPPED) and not entry.stopped
+
+
+def _with_dependencies(entries: Mapping[str, Entry], names: Iterable[str]) -> set[str]:
+    """Give the names, and those that they depend on, directly or not."""
+    reached: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        if name in entries:
+            left += [before for before, _ in entries[name].depends_on]
+    return reached
+
+
+def _find_stuck(app: App, world: World, names: Iterable[str]) -> dict[str, str]:
+    """Map those that wait in vain to the reason, by the specs as applied. Mostly there is nobody to ask about."""
+    waiting = [name for name in names if _waits(world.entries[name], world.seen[name])]
+    if not waiting:
+        return {}
+    from reconciler.dependencies import find_stuck
+
+    reached = _with_dependencies(world.entries, waiting)
+    want = {n: applied(world.entries[n]) for n in reached if n in world.entries and world.entries[n].desired}
+    found: dict[str, str] = {}
+    for fleet in sorted({world.entries[name].fleet for name in waiting}):
+        stuck = find_stuck(want, world.seen, fleet=fleet, now=app.now())
+        found |= {n: stuck[n] for n in waiting if n in stuck and world.entries[n].fleet == fleet}
+    return found
+
+
+def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "") -> Found:
+    if stuck:
+        seen = replace(seen, stuck=stuck)
     return Found(entry.name, entry.id, entry, seen, workload or entry.workload, _status(entry, seen))
 
 

@@ -260,6 +260,7 @@ class Observed:
     deletion_policy: str = "Delete"
     protect: bool = False
     service: bool = False
+    stuck: str = ""  # why what it waits for will not come by itself; "" where it waits for nothing, or may go on
 
 
 class Verdict(StrEnum):

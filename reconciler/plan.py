@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
 from reconciler.classify import classify, failures_after, needs_another_run
+from reconciler.dependencies import HOLDS, Outlook, outlook
 from reconciler.digest import diff_specs
 from reconciler.model import Action, LeftAlone, Plan, RunPhase, Verb, Verdict
 from reconciler.order import by_dependency
@@ -44,6 +45,7 @@ class _Draft:
     notes: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     starting: dict[str, int] = field(default_factory=dict)  # name -> number of the action that starts it
+    stuck: dict[str, str] = field(default_factory=dict)  # name -> why what it depends on will not come by itself
     live: int = 0
     starts: int = 0
 
@@ -86,6 +88,7 @@ def make_plan(
     renamed = _find_renames(want, seen, policy.name)
     taken = frozenset(renamed.values())
     for name in by_dependency(want):
+        _note_stuck(draft, want[name])
         if only is not None and name not in only:
             continue
         if name in kept:
@@ -228,13 +231,11 @@ def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> tuple[str
     """Tell what a start waits for ("" when nothing), whether a person has to act, and the actions it follows."""
     more: list[int] = []
     for dependency in want.depends_on:
-        number = draft.starting.get(dependency.name)
-        if dependency.condition == "Started" and number is not None:
-            more.append(number)
-            continue
-        waits, blocked = _unmet(draft, dependency, restarting=number is not None)
-        if waits:
-            return waits, blocked, ()
+        found = _outlook(draft, dependency)
+        if found.reason:
+            return found.reason, found.never, ()
+        if dependency.name in draft.starting:
+            more.append(draft.starting[dependency.name])
     limits = draft.policy
     if limits.max_running is not None and draft.live - (1 if replacing else 0) >= limits.max_running:
         return f"the fleet's limits.maxRunning is {limits.max_running}, and {draft.live} run", False, ()
@@ -244,29 +245,23 @@ def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> tuple[str
     return "", False, tuple(more)
 
 
-def _unmet(draft: _Draft, dependency: Dependency, *, restarting: bool) -> tuple[str, bool]:
-    """Say why a dependency does not hold yet ("" when it does), and whether it never will by itself."""
-    seen = draft.seen.get(dependency.name)
-    want = draft.want.get(dependency.name)
-    text = f"{dependency.name} is not {dependency.condition} yet"
-    if seen is None or restarting or (want is not None and want.digest != seen.digest):
-        return text, False
-    if dependency.condition == "Started":
-        started = seen.phase is not RunPhase.NONE and not seen.start_failed and not seen.doubt
-        return ("" if started else text), False
-    ended = seen.phase is RunPhase.ENDED and seen.recorded
-    met = seen.goal_met is True if dependency.condition == "GoalMet" else seen.succeeded
-    if ended and met:
-        return "", False
-    retried = want is not None and (not ended or needs_another_run(want, seen))
-    return (text, False) if retried else (f"{dependency.name} will not be {dependency.condition}: {_ended(seen)}", True)
+def _outlook(draft: _Draft, dependency: Dependency) -> Outlook:
+    """Tell how a dependency stands; what this plan starts anew has yet to meet it."""
+    name, condition = dependency.name, dependency.condition
+    if name in draft.starting:
+        return HOLDS if condition == "Started" else Outlook(f"{name} is not {condition} yet")
+    return outlook(
+        dependency, draft.want.get(name), draft.seen.get(name), stuck=draft.stuck.get(name, ""),
+        fleet=draft.policy.name, now=draft.now, self_heal=draft.policy.self_heal,
+    )  # fmt: skip
 
 
-def _ended(seen: Observed) -> str:
-    if seen.phase is not RunPhase.ENDED:
-        return f"it is {seen.phase}"
-    verdict = {True: "", False: ", checks failed", None: ", without checks"}[seen.goal_met]
-    return f"its run ended ({seen.exit_text}{verdict})"
+def _note_stuck(draft: _Draft, want: Desired) -> None:
+    """Remember why a deployment will not be started, for those that depend on it."""
+    found = (_outlook(draft, needed) for needed in want.depends_on)
+    reason = next((o.reason for o in found if o.never), "")
+    if reason:
+        draft.stuck[want.name] = reason
 
 
 def _count_start(draft: _Draft, name: str, number: int) -> None:

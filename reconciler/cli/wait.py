@@ -11,12 +11,13 @@ import sys
 
 from agent_haymaker.engines import Handle
 from agent_haymaker.errors import DeploymentNotFoundError, UsageError
-from agent_haymaker.lean import dataclass, replace
+from agent_haymaker.lean import dataclass
 from reconciler.app import App
 from reconciler.cli.common import seconds
 from reconciler.cli.show import status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
+from reconciler.inventory import applied
 from reconciler.lookup import Found, find_one, find_thoroughly
 from reconciler.model import RunPhase
 
@@ -205,6 +206,8 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
     entry, seen = found.entry, found.seen
     if entry is None or seen is None:
         return "haymaker did not deploy it" if goal.kind != "deleted" else ""
+    if seen.stuck and (_is_good(goal) or (goal.kind, goal.word) == ("status", "running")):
+        return f"it is not started: {seen.stuck}"
     if not _is_good(goal):
         return ""
     if seen.doubt:
@@ -218,10 +221,9 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return ""
 
     from reconciler.classify import classify
-    from reconciler.model import Desired, Verdict
+    from reconciler.model import Verdict
 
-    want = replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
-    finding = classify(want, seen, fleet=entry.fleet, now=app.now())
+    finding = classify(applied(entry), seen, fleet=entry.fleet, now=app.now())
     if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE):
         return finding.reason
     if finding.verdict is Verdict.COMPLETED:

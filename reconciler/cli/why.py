@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import HaymakerError
-from agent_haymaker.lean import dataclass, field
+from agent_haymaker.lean import dataclass, field, replace
 from reconciler.app import App
 from reconciler.classify import classify
 from reconciler.cli.common import NAME, output_option
@@ -79,6 +79,10 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
         raise not_found(app.home, wanted, declared)
     seen = done.seen.get(name) if done is not None else found.seen if found is not None else None
     finding = None
+    if done is not None and found is not None and found.seen is not None:
+        # What was applied may be stuck where the manifests, not applied yet, are not; or the other way round.
+        stuck = (i.reason for i in done.plan.left if i.name == name and i.verdict is Verdict.HALTED and i.blocked)
+        found = replace(found, seen=replace(found.seen, stuck=next(stuck, "")))
     if done is not None:
         policy = done.loaded.fleet
         if want is not None or seen is not None:

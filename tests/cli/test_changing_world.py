@@ -65,6 +65,28 @@ def test_waiting_ends_when_another_process_deletes(own: Cli) -> None:
     assert own("logs", "keeper", "-n", "1").code == 0
 
 
+def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:
+    manifest = own.folder / "fleet.yaml"
+    manifest.write_text(manifest.read_text().replace("path: report.txt", "path: other.txt"))
+    assert own("apply", "-f", "manifests").code == 0
+    assert own("status", "loser", "-o", "json").out.count("DependencyNotMet") == 0
+    assert eventually(lambda: "Degraded" in (own("apply", "-f", "manifests").out, own("status", "reporter").out)[1])
+    why = "reporter will not be GoalMet: its run ended (exit code 0, checks failed)"
+    stands = json.loads(own("status", "loser", "-o", "json").out)
+    assert (stands["health"], stands["reason"]) == ("Degraded", "DependencyNotMet")
+    listed = json.loads(own("list", "-o", "json").out)["items"]
+    assert next(i for i in listed if i["name"] == "loser").items() <= stands.items()
+    assert own("status", "loser", "--exit-status").code == 3
+    explained = own("why", "loser").out
+    assert f"Degraded  it is not started: {why}" in explained
+    assert "next        nothing, until its dependency is mended or its manifest changes" in explained
+    for wanted in ("condition=GoalMet", "health=Healthy", "status=running"):
+        waited = own("wait", "loser", "--for", wanted, "--timeout", "50s")
+        assert (waited.code, why in waited.err) == (1, True), waited
+    manifest.write_text(manifest.read_text().replace("path: other.txt", "path: report.txt"))
+    assert "reporter is not GoalMet yet" in own("why", "loser").out
+
+
 def test_a_run_that_ended_unrecorded_says_that_a_pass_is_missing(own: Cli) -> None:
     assert own("apply", "-f", "manifests").code == 0
     assert eventually(

@@ -201,6 +201,32 @@ def test_numbers_count_from_one_and_point_backwards():
     assert {a.verb for a in made.actions} >= {Verb.STOP, Verb.START, Verb.CREATE, Verb.RENAME, Verb.DELETE}
 
 
+@pytest.mark.parametrize(
+    ("before", "seen", "reason"),
+    [
+        (desired("a"), ended("a", code=1), "a will not be GoalMet: its run ended (exit code 1, without checks)"),
+        (desired("a", suspend=True), observed("a"), "a will not be GoalMet while it is suspended"),
+        (desired("a", suspend=True), None, "a will not be GoalMet while it is suspended"),
+        (desired("a", stopped=True), None, "a will not be GoalMet while its desiredState is stopped"),
+        (desired("a", restart_policy="OnFailure"), ended("a", code=1, failures=4), "a will not be GoalMet: 4 failed"),
+        (desired("a"), observed("a", RunPhase.LOST, recorded=True), "a will not be GoalMet: nobody saw how"),
+        (desired("a", restart_policy="OnFailure"), ended("a", code=1), ""),
+        (desired("a"), observed("a"), ""),
+        (desired("a"), ended("a", recorded=False), ""),
+        (desired("a", digest="1:b"), ended("a", code=1), ""),
+    ],
+)
+def test_what_waits_for_what_will_not_come_is_blocked_down_the_line(before, seen, reason):
+    want = [before, desired("b", depends_on=[("a", "GoalMet")]), desired("c", depends_on=["b"])]
+    halted = [observed(name, RunPhase.NONE, attempt=0, started_at=None) for name in ("b", "c")]
+    made = plan(want, [*([seen] if seen else []), *halted])
+    b, c = left(made, "b"), left(made, "c")
+    assert b.blocked is c.blocked is bool(reason)
+    if reason:
+        assert b.reason.startswith(reason)
+        assert c.reason == f"b will not be Started: {b.reason}"
+
+
 def test_what_was_applied_is_counted_as_it_was_planned():
     want = [
         desired("a", "1:b"), desired("new"), desired("c", depends_on=["new"]), desired("d", renamed_from=("old",)),
