@@ -14,9 +14,10 @@ from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit, GroupWrite
+from reconciler.history import append_history, history_line, next_generation, rename_history
 from reconciler.inventory import Entry, Run, desired_json
 from reconciler.model import AppliedSpec, Desired, Verb
-from reconciler.records import append_history, history_line, move_history, remove_state, state_path, state_record
+from reconciler.records import remove_state, state_path, state_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,8 +102,9 @@ class Effects:
 
     async def _create(self, action: Action) -> str:
         want = self.want[action.name]
+        first = next_generation(self.home, want.name)
         entry = _declared(
-            Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, 1, want.digest, created_at=self.now()),
+            Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, first, want.digest, created_at=self.now()),
             want,
             self.root,
         )
@@ -225,8 +227,8 @@ class Effects:
     async def _rename(self, action: Action) -> str:
         entry = self._current[action.old_name]
         await self._intend(action, None)
+        rename_history(self.home, entry, action.name, at=self.now())
         entry = await self._with_state(replace(entry, name=action.name))
-        move_history(self.home, action.old_name, action.name)
         await self._conclude(entry, removes=action.old_name)
         return f"renamed {action.old_name} to {action.name}"
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.app import App
+    from reconciler.history import Gone
     from reconciler.inventory import Inventory
     from reconciler.model import Observed
     from reconciler.observe import World
@@ -75,12 +76,32 @@ def known_names(home: Path) -> list[str]:
 
 def not_found(home: Path, wanted: str, others: Iterable[str] = ()) -> DeploymentNotFoundError:
     """Give the error for a name that nothing answers to."""
+    from reconciler.history import what_became
+
+    gone = what_became(home, wanted)
+    if gone is not None:
+        past = gone.to or gone.name
+        fix = f"`haymaker why {wanted}` tells what is remembered of it"
+        fix += f"; it is {past} now" if gone.to else f", `haymaker runs {past}` its runs"
+        return DeploymentNotFoundError(f"{wanted} {fate(gone)}", fix=fix)
     from difflib import get_close_matches
 
     known = {*known_names(home), *_ids(home), *others}
     near = get_close_matches(wanted, sorted(known), 3, 0.6)
     fix = f"did you mean {' or '.join(near)}?" if near else "`haymaker list` shows what there is"
     return DeploymentNotFoundError(f"no deployment has the name or id {wanted!r}", fix=fix)
+
+
+def fate(gone: Gone) -> str:
+    """Say what became of a deployment, as the end of a sentence that its name begins."""
+    at = f" at {gone.at[:19]}Z" if gone.at else ""
+    match gone.event:
+        case "renamed":
+            return f"was renamed to {gone.to}{at}"
+        case "orphaned":
+            return f"was let go{at} (deletionPolicy: Orphan); what it runs is nobody's"
+        case _:
+            return f"was deleted{at}"
 
 
 # ---- the quick way ----------------------------------------------------------------------------------------

@@ -8,16 +8,12 @@ The state record of a deployment, as the seed's tools and other people's workloa
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.errors import DoubtError
-from agent_haymaker.records import encode_record, open_regular, platform_error, read_record, read_regular, write_record
+from agent_haymaker.records import encode_record, platform_error, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.inventory import Entry, Run
@@ -107,81 +103,3 @@ def remove_state(home: Path, deployment_id: str) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise platform_error(error, "remove the record", path) from error
-
-
-# ---- history ----------------------------------------------------------------------------------------------
-
-
-def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[str, Any]:
-    """Give what is remembered of an entry: `event` is ended, removed or orphaned, `at` in seconds since the epoch."""
-    line: dict[str, Any] = {"at": iso(at), "event": event, "id": entry.id, "generation": entry.generation}
-    if commit:
-        line["commit"] = commit
-    run = entry.run
-    if run is not None:
-        line["key"] = run.key
-    if run is not None and event == "ended":
-        line |= {
-            "attempt": run.attempt,
-            "digest": entry.digest,
-            "started_at": iso(run.started_at),
-            "ended_at": iso(run.ended_at),
-            "exit": run.exit_text,
-            "exit_code": run.exit_code,
-            "status": status_of(entry)[0],
-            "goal_met": run.goal_met,
-            "checks": [dict(c) for c in run.checks],
-        }
-    return line
-
-
-def move_history(home: Path, old: str, new: str) -> None:
-    """Let a renamed deployment keep what is remembered of it."""
-    source, target = home / "history" / f"{old}.jsonl", home / "history" / f"{new}.jsonl"
-    try:
-        kept = read_regular(source)
-        with contextlib.suppress(FileNotFoundError):
-            kept += read_regular(target)
-        write_record(target, kept, durable=False)
-        source.unlink()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise platform_error(error, "move the history", source) from error
-
-
-def append_history(home: Path, name: str, line: dict[str, Any]) -> None:
-    """Add one line to what is remembered of a name; it outlives the deployment, and is bounded."""
-    path = home / "history" / f"{name}.jsonl"
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        fd = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
-        try:
-            os.write(fd, json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
-            long = os.fstat(fd).st_size > HISTORY_BYTES
-        finally:
-            os.close(fd)
-        if long:
-            lines = read_regular(path).splitlines(keepends=True)
-            write_record(path, b"".join(lines[len(lines) // 2 :]), durable=False)
-    except OSError as error:
-        raise platform_error(error, "write the history", path) from error
-
-
-def read_history(home: Path, name: str) -> Iterator[dict[str, Any]]:
-    """Give what is remembered of a name, oldest first, each run once."""
-    path = home / "history" / f"{name}.jsonl"
-    try:
-        lines = read_regular(path).splitlines()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DoubtError(f"the history cannot be read: {error.strerror}", where=str(path)) from error
-    latest: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(lines):
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if isinstance(record, dict):
-                # A pass that was killed after this line writes it again: the later one stands.
-                latest[f"{record.get('event')} {record.get('key') or number}"] = record
-    yield from latest.values()

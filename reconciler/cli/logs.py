@@ -7,14 +7,14 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import UsageError
 from reconciler.app import App
 from reconciler.cli.common import NAME, seconds
 from reconciler.cli.spec import Command, Option
 from reconciler.logfile import LOG, LogReader
-from reconciler.lookup import desired_json, not_found
+from reconciler.lookup import desired_json, fate, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,75 +34,83 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
 
         print_events(app, name=name, lines=lines, after=after, follow=follow, output="table")
         return 0
-    entry, deployment_id = _find(app, name)
-    handle = _handle(app, entry, deployment_id, previous=previous, key=run)
+    entry, past = _find(app, name)
+    handle = _handle(entry, name, past, previous=previous, key=run)
+    _say_which(app, entry, name, past, handle.key)
     reader = LogReader(lambda file: app.engine.open_file(handle, file), secrets_of(entry, app))
     _print(_since(reader.tail(lines), after) if after else reader.tail(lines))
     if follow:
         _follow(app, handle, reader)
     if not reader.has_log:
-        print(f"run {_short(handle.key)} of {name} has left no log", file=sys.stderr)
+        print(f"run {past.get(handle.key, handle.key)} of {name} has left no log", file=sys.stderr)
     _print([reader.end()])
     return 0
 
 
-def _find(app: App, name: str) -> tuple[Entry | None, str]:
-    """Give the entry of a name or id; a removed one has no entry, and its history tells its id."""
+def _find(app: App, name: str) -> tuple[Entry | None, dict[str, str]]:
+    """Give the entry of a name or id, None for a deleted one; and the number of each run by its key, oldest first."""
+    from reconciler.history import read_history, run_numbers
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
     entry = inventory.by_name_or_id(name)
     if entry is None and name in inventory.intents:
         entry = inventory.intents[name].entry
-    if entry is not None:
-        return entry, entry.id
-    past = past_runs(app, name)
-    if past:
-        return None, str(past[-1].get("id", ""))
-    raise not_found(app.home, name, inventory.entries)
+    lines = read_history(app.home, entry.name if entry is not None else name)
+    keys = [str(line["key"]) for line in lines if line.get("key")]
+    if entry is None and not keys:
+        raise not_found(app.home, name, inventory.entries)
+    if entry is not None and entry.run is not None:
+        keys.append(entry.run.key)
+    return entry, run_numbers(keys)
 
 
-def past_runs(app: App, name: str) -> list[dict[str, Any]]:
-    """Give what is remembered of a name's runs, oldest first."""
-    from reconciler.records import read_history
-
-    if "/" in name or name.startswith("."):
-        return []
-    return [line for line in read_history(app.home, name) if line.get("key")]
-
-
-def _handle(app: App, entry: Entry | None, deployment_id: str, *, previous: bool, key: str | None) -> Handle:
+def _handle(entry: Entry | None, name: str, past: dict[str, str], *, previous: bool, key: str | None) -> Handle:
     from agent_haymaker.engines import Handle
 
     latest = entry.run if entry is not None else None
     if not previous and key is None and latest is not None and latest.handle is not None:
         return Handle.from_json(latest.handle)
-    name = entry.name if entry is not None else deployment_id.rpartition("-")[0]
-    keys = list(dict.fromkeys(str(line["key"]) for line in past_runs(app, name)))
-    if latest is not None and latest.key not in keys:
-        keys.append(latest.key)
     if key is not None:
-        found = [k for k in keys if key in (k, _short(k))]
+        found = [k for k, number in past.items() if key in (k, number)]
         if not found:
+            last = ", ".join(list(past.values())[-5:]) or "none yet"
             raise UsageError(
-                f"{name} has no run {key!r}",
-                fix=f"`haymaker runs {name}` lists them: {', '.join(map(_short, keys[-5:])) or 'none yet'}",
+                f"{name} has no run {key!r}", fix=f"`haymaker runs {name}` lists them: {last or 'none yet'}"
             )
-        return Handle("local", found[-1])
+        return Handle("local", found[0])
     if previous:
-        older = [k for k in keys if latest is None or k != latest.key]
+        older = list(past)[:-1]
         if not older:
             raise UsageError(f"{name} has no run before this one", fix="leave out --previous")
         return Handle("local", older[-1])
-    if not keys:
+    if not past:
         waits = f": {entry.waits}" if entry is not None and entry.waits else ""
         raise UsageError(f"{name} was not started yet{waits}", fix=f"`haymaker why {name}` says what it waits for")
-    return Handle("local", keys[-1])
+    return Handle("local", list(past)[-1])
 
 
-def _short(key: str) -> str:
-    """Give generation and attempt of a run's key: 2.1."""
-    return ".".join(key.rsplit(".", 2)[-2:])
+def _say_which(app: App, entry: Entry | None, name: str, past: dict[str, str], key: str) -> None:
+    """Say on stderr whose log this is, where the name alone does not: it was deleted, or there was one before it."""
+    ids = list(dict.fromkeys(_id_of(k) for k in past))
+    if entry is not None and entry.id not in ids:
+        ids.append(entry.id)
+    if entry is not None and len(ids) == 1:
+        return
+    told = f"run {past.get(key, key)} of {_id_of(key)}"
+    if entry is None:
+        from reconciler.history import what_became
+
+        gone = what_became(app.home, name)
+        told += f"; {name} {fate(gone)}" if gone is not None else f"; {name} is not deployed now"
+    elif _id_of(key) != entry.id:
+        told += f", before {entry.id}"
+    print(told, file=sys.stderr)
+
+
+def _id_of(key: str) -> str:
+    """Give the deployment id in a run's key: INSTALL.ID.GENERATION.ATTEMPT."""
+    return key.split(".", 1)[-1].rsplit(".", 2)[0]
 
 
 def secrets_of(entry: Entry | None, app: App) -> list[str]:
@@ -170,7 +178,7 @@ COMMAND = Command(
         Option("follow", "-f", "--follow", kind="flag", help="Go on with what comes, until the run has ended."),
         Option("lines", "-n", "--lines", kind="int", default=100, metavar="N", help="How many of the last lines."),
         Option("previous", "--previous", kind="flag", help="The run before the latest."),
-        Option("run", "--run", metavar="RUN", help="The run with this key, or GENERATION.ATTEMPT as `runs` shows it."),
+        Option("run", "--run", metavar="RUN", help="The run of this number, as `runs` shows it, or with this key."),
         Option("source", "--source", choices=("agent", "reconciler"), default="agent",
                help="What the agent wrote, or what haymaker did."),
         Option("since", "--since", metavar="10m", help="Only what is not older than this."),

@@ -11,7 +11,8 @@ from reconciler.cli.common import NAME, output_option
 from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.show import COLOURS
 from reconciler.cli.spec import Command
-from reconciler.records import iso, read_history
+from reconciler.history import read_history, run_numbers
+from reconciler.records import iso
 
 if TYPE_CHECKING:
     from reconciler.lookup import Found
@@ -22,13 +23,14 @@ _WIDE = (*_HEADS, "EVENT", "DIGEST", "KEY")
 
 def run(*, name: str, output: str) -> int:
     lines = runs_of(App(), name)
+    numbers = run_numbers(str(line["key"]) for line in lines if line.get("key"))
     if output in DOCUMENTS:
-        print(document({"kind": "RunList", "items": [_to_json(line) for line in lines]}, output))
+        print(document({"kind": "RunList", "items": [_to_json(line, numbers) for line in lines]}, output))
     elif not lines:
         print("no runs yet")
     else:
         wide = output == "wide"
-        print(columns(_WIDE if wide else _HEADS, [_row(line, wide=wide) for line in lines], COLOURS))
+        print(columns(_WIDE if wide else _HEADS, [_row(line, numbers, wide=wide) for line in lines], COLOURS))
     return 0
 
 
@@ -41,11 +43,11 @@ def runs_of(app: App, wanted: str) -> list[dict[str, Any]]:
     try:
         found = find_one(app, wanted)
         name = found.name
+        lines = read_history(app.home, name)
     except DeploymentNotFoundError:
-        name = wanted
-        if "/" in wanted or not (app.home / "history" / f"{wanted}.jsonl").is_file():
+        lines = read_history(app.home, wanted)
+        if not any(line.get("key") for line in lines):
             raise
-    lines = list(read_history(app.home, name))
     run = found.entry.run if found is not None and found.entry is not None else None
     if found is not None and found.entry is not None and run is not None and not _is_there(lines, run.key):
         lines.append(
@@ -76,12 +78,17 @@ def _time(text: object) -> str:
     return f"{str(text)[:19]}Z" if text else ""
 
 
-def _row(line: dict[str, Any], *, wide: bool) -> tuple[str, ...]:
+def _number(line: dict[str, Any], numbers: dict[str, str]) -> str:
+    """Give a run's number; a deletion or renaming is no run."""
+    return numbers.get(str(line.get("key")), "") if line.get("event") in ("ended", "running") else ""
+
+
+def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[str, ...]:
     goal = {True: "met", False: "not met"}.get(line.get("goal_met"), "")  # type: ignore[arg-type]  # None: no checks
     row = (
-        f"{line.get('generation', '?')}.{line.get('attempt', '-')}",
+        _number(line, numbers),
         _time(line.get("started_at")),
-        _time(line.get("ended_at")),
+        _time(line.get("ended_at") or line.get("at")),
         str(line.get("exit") or ""),
         str(line.get("status") or line.get("event") or ""),
         goal,
@@ -92,8 +99,9 @@ def _row(line: dict[str, Any], *, wide: bool) -> tuple[str, ...]:
     return (*row, str(line.get("event") or ""), str(line.get("digest") or "")[:14], str(line.get("key") or ""))
 
 
-def _to_json(line: dict[str, Any]) -> dict[str, Any]:
+def _to_json(line: dict[str, Any], numbers: dict[str, str]) -> dict[str, Any]:
     return {
+        "run": _number(line, numbers) or None,
         "event": line.get("event"),
         "id": line.get("id"),
         "key": line.get("key"),
@@ -115,7 +123,8 @@ COMMAND = Command(
     run,
     help="""Show the history of a deployment's runs, oldest first.
 
-    RUN is GENERATION.ATTEMPT; `haymaker logs NAME --run RUN` shows what it wrote. The history outlives a removal.
+    RUN is GENERATION.ATTEMPT; `haymaker logs NAME --run RUN` shows what it wrote. The history outlives a deletion, and
+    a deployment made anew under the same name goes on counting generations where the old one stopped.
     """,
     takes=(NAME, output_option("table", "wide", "json", "yaml")),
 )

@@ -18,9 +18,10 @@ from reconciler.cli.show import COLOURS, next_line, run_line, status_of, to_json
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import Pass, Request, look
 from reconciler.digest import diff_specs
+from reconciler.history import Gone, what_became
 from reconciler.inventory import load_inventory
 from reconciler.journal import read_backwards
-from reconciler.lookup import Found, find_thoroughly, fleet_root, known_names, not_found
+from reconciler.lookup import Found, fate, find_thoroughly, fleet_root, known_names, not_found
 from reconciler.model import Finding, Verdict
 from reconciler.report import plan_lines
 
@@ -47,6 +48,7 @@ class Reasons:
     waits: tuple[str, ...] = ()
     problems: tuple[Any, ...] = ()
     events: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    gone: Gone | None = None  # what became of the one that had this name before
 
 
 def run(*, name: str, filename: str | None, output: str) -> int:
@@ -72,7 +74,8 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
     found = _find(app, name)
     want = done.want.get(name) if done is not None else None
     problems = tuple(p for p in done.loaded.problems if p.name == name) if done is not None else ()
-    if found is None and want is None and not problems:
+    gone = _past(app, name, inventory, done) if found is None else None
+    if found is None and want is None and not problems and gone is None:
         declared = list(done.want) if done is not None else []
         if trouble and not known_names(app.home):
             raise not_found(app.home, wanted)
@@ -101,7 +104,8 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
         planned=_planned(done, name),
         waits=_waits(done, want),
         problems=problems,
-        events=tuple(_last_events(app, name)),
+        events=tuple(_last_events(app, gone.name if gone is not None else name)),
+        gone=gone,
     )
 
 
@@ -129,6 +133,17 @@ def _find(app: App, name: str) -> Found | None:
         return find_thoroughly(app, name)
     except HaymakerError:
         return None
+
+
+def _past(app: App, wanted: str, inventory: Inventory, done: Pass | None) -> Gone | None:
+    """Tell what became of a name, by its history or by whoever says that it is `renamedFrom` it."""
+    gone = what_became(app.home, wanted)
+    if gone is not None:
+        return gone
+    names = [(name, entry.desired.get("renamed_from", ())) for name, entry in inventory.entries.items()]
+    names += [(name, want.renamed_from) for name, want in done.want.items()] if done is not None else []
+    new = next((name for name, old in names if wanted in old), "")
+    return Gone(wanted, "renamed", to=new) if new else None
 
 
 def _planned(done: Pass | None, name: str) -> tuple[str, ...]:
@@ -177,7 +192,7 @@ def _text(app: App, reasons: Reasons) -> str:
         say("desired", reasons.trouble or f"no manifest in {reasons.folder} declares it")
     for problem in reasons.problems:
         say("problem", f"{problem.where}: {problem.what}", f"fix: {problem.fix}")
-    say("observed", *_observed_lines(found, now))
+    say("observed", *(_observed_lines(found, now) if found is not None else _gone_lines(reasons.gone)))
     finding = reasons.finding
     if finding is not None:
         say("verdict", f"{paint(finding.verdict.value, 'bold')}: {clean(finding.reason)}")
@@ -189,7 +204,7 @@ def _text(app: App, reasons: Reasons) -> str:
         say("sync", status.sync.value)
         say("next", _next(reasons, next_line(status)))
     else:
-        say("next", _next(reasons, "create it" if finding and finding.verdict is Verdict.MISSING else "nothing"))
+        say("next", _next_of_nothing(reasons))
     say("plan", *reasons.planned)
     say("events", *[_event_line(record, now) for record in reasons.events])
     return "\n".join(lines)
@@ -206,9 +221,29 @@ def _desired_lines(want: Desired, folder: str) -> list[str]:
     ]
 
 
-def _observed_lines(found: Found | None, now: float) -> list[str]:
-    if found is None:
+def _gone_lines(gone: Gone | None) -> list[str]:
+    if gone is None:
         return ["nothing: no record holds this name"]
+    lines = [f"nothing: {gone.id or gone.name} {fate(gone)}"]
+    run = gone.last_run
+    if run is not None:
+        ended = f", ended {str(run.get('ended_at'))[:19]}Z" if run.get("ended_at") else ""
+        lines.append(f"its last run {run.get('generation')}.{run.get('attempt')}: {clean(run.get('exit'))}{ended}")
+    return lines
+
+
+def _next_of_nothing(reasons: Reasons) -> str:
+    if reasons.finding is not None and reasons.finding.verdict is Verdict.MISSING:
+        return _next(reasons, "create it")
+    gone = reasons.gone
+    if gone is None or reasons.want is not None:
+        return _next(reasons, "nothing")
+    if gone.to:
+        return f"nothing: it is {gone.to} now; see `haymaker why {gone.to}`"
+    return f"nothing; `haymaker runs {gone.name}` and `haymaker logs {gone.name}` show what it did"
+
+
+def _observed_lines(found: Found, now: float) -> list[str]:
     if found.entry is None or found.seen is None:
         return [f"{found.unmanaged}: {found.doubt or 'a record that no inventory knows; haymaker leaves it alone'}"]
     entry, seen = found.entry, found.seen
@@ -256,6 +291,7 @@ def _to_json(reasons: Reasons) -> dict[str, Any]:
         "trouble": reasons.trouble or None,
         "desired": desired,
         "observed": to_json(reasons.found, finding) if reasons.found is not None else None,
+        "gone": _gone_json(reasons.gone),
         "verdict": finding.verdict.value if finding is not None else None,
         "reason": finding.reason if finding is not None else None,
         "dueInSeconds": finding.wait if finding is not None else None,
@@ -270,6 +306,12 @@ def _to_json(reasons: Reasons) -> dict[str, Any]:
             for r in reasons.events
         ],
     }
+
+
+def _gone_json(gone: Gone | None) -> dict[str, Any] | None:
+    if gone is None:
+        return None
+    return {"name": gone.name, "event": gone.event, "at": gone.at or None, "id": gone.id or None, "to": gone.to or None}
 
 
 COMMAND = Command(

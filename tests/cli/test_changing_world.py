@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from conftest import make_cli
+
 from agent_haymaker.testing import eventually
+from reconciler.history import run_numbers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Cli
 
 
@@ -95,3 +100,80 @@ def test_a_run_that_ended_unrecorded_says_that_a_pass_is_missing(own: Cli) -> No
     waited = own("wait", "reporter", "--for", "condition=GoalMet", "--timeout", "200ms")
     assert waited.code == 4
     assert "run `haymaker apply`" in waited.err
+
+
+ONE = """\
+apiVersion: haymaker/v1
+kind: Workload
+metadata: {name: shell}
+spec: {version: "1.0", command: [sh, ./run.sh], configSchema: {line: {type: string, required: true}}}
+---
+apiVersion: haymaker/v1
+kind: Deployment
+metadata: {name: NAME}
+spec: {workload: shell, config: {line: "LINE"}}
+"""
+
+
+def test_a_deleted_deployment_is_remembered_and_its_successor_counts_on(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo first"))
+    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")
+    assert cli(*apply).code == 0
+    first = json.loads(cli("status", "job", "-o", "json").out)["id"]
+    assert cli("delete", "-f", "manifests", "--yes").code == 0
+    for words in (("status", "job"), ("wait", "job"), ("status", first)):
+        answered = cli(*words)
+        assert answered.code == 1
+        assert f"{words[1]} was deleted at 20" in answered.err
+    for name in ("job", first):
+        explained = cli("why", name, "-f", "elsewhere")
+        assert explained.code == 0, explained.err
+        assert f"nothing: {first} was deleted at 20" in explained.out
+        assert "its last run 1.1: exit code 0" in explained.out
+    assert "was deleted" in cli("why", "job").out
+    assert "create it" in cli("why", "job").out
+    logged = cli("logs", "job")
+    assert logged.out == "first\n"
+    assert logged.err.startswith(f"run 1.1 of {first}; job was deleted at 20")
+
+    (cli.folder / "fleet.yaml").write_text(ONE.replace("NAME", "job").replace("LINE", "echo second"))
+    assert cli(*apply).code == 0
+    second = json.loads(cli("status", "job", "-o", "json").out)["id"]
+    runs = [item["run"] for item in json.loads(cli("runs", "job", "-o", "json").out)["items"] if item["run"]]
+    assert runs == ["1.1", "2.1"]
+    for words, out, err in (
+        (("logs", "job"), "second\n", f"run 2.1 of {second}\n"),
+        (("logs", "job", "--run", "1.1"), "first\n", f"run 1.1 of {first}, before {second}\n"),
+        (("logs", "job", "--previous"), "first\n", f"run 1.1 of {first}, before {second}\n"),
+    ):
+        logged = cli(*words)
+        assert (logged.out, logged.err) == (out, err)
+
+
+def test_an_old_name_leads_to_the_new_one(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo same"))
+    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")
+    assert cli(*apply).code == 0
+    for old, new in (("job", "task"), ("task", "errand")):
+        text = ONE.replace("NAME}", f"{new}}}").replace("LINE", "echo same")
+        (cli.folder / "fleet.yaml").write_text(text.replace("shell, config", f"shell, renamedFrom: [{old}], config"))
+        assert cli(*apply).code == 0
+    for old in ("job", "task"):
+        explained = cli("why", old)
+        assert explained.code == 0
+        assert "was renamed to errand at 20" in explained.out
+        assert "it is errand now; see `haymaker why errand`" in explained.out
+        answered = cli("status", old)
+        assert answered.code == 1
+        assert "it is errand now" in answered.err
+        assert "it is errand now" in cli("logs", old).err
+        assert "it is errand now" in cli("runs", old).err
+    assert [i["run"] for i in json.loads(cli("runs", "errand", "-o", "json").out)["items"]] == ["1.1"]
+    for file in (cli.home / "history").glob("[jt]*.jsonl"):
+        file.unlink()  # as an older haymaker left it
+    assert "it is errand now" in cli("why", "task").out
+
+
+def test_numbers_of_runs_are_unique_also_where_two_histories_became_one() -> None:
+    keys = ["i.a-11111111.1.1", "i.a-11111111.1.2", "i.b-22222222.1.1", "i.b-22222222.2.1"]
+    assert [run_numbers(keys)[key] for key in keys] == ["11111111.1.1", "1.2", "1.1", "2.1"]
