@@ -12,6 +12,7 @@ The errors of haymaker. Each class answers one question: who acts?
     ├── BlockedError               a guard refused; a person decides
     ├── LockedError                another holder has the lock
     ├── StalePlanError             the saved plan no longer fits what is there
+    ├── LLMError                   who acts is said in agent_haymaker/llm/errors.py
     └── TryAgain                   nobody: the loop tries again
 
 An error says what, where and what to do. No message ever holds a secret's value.

@@ -15,12 +15,15 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINNED = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;\\]+)(?P<rest>.*)$")
+RUNTIME, EXTRAS = PROJECT["project"]["dependencies"], PROJECT["project"]["optional-dependencies"]
+GROUPS, BUILD = PROJECT["dependency-groups"], PROJECT["build-system"]["requires"]
+MODELS, SDKS = ("anthropic", "azure", "openai"), ("claude", "copilot", "microsoft")
+DEV = GROUPS["test"] + [entry for entry in GROUPS["dev"] if isinstance(entry, str)]
 LOCKS = {
-    "runtime.txt": PROJECT["project"]["dependencies"],
-    "build.txt": PROJECT["build-system"]["requires"],
-    "dev.txt": PROJECT["project"]["dependencies"]
-    + PROJECT["dependency-groups"]["dev"]
-    + PROJECT["build-system"]["requires"],
+    "runtime.txt": RUNTIME,
+    "build.txt": BUILD,
+    "dev.txt": [*RUNTIME, *(wanted for extra in MODELS for wanted in EXTRAS[extra]), *DEV, *BUILD],
+    **{f"sdk-{sdk}.txt": [*RUNTIME, *EXTRAS[sdk], *GROUPS["test"]] for sdk in SDKS},
 }
 
 
@@ -52,11 +55,17 @@ def test_a_lock_names_the_hash_of_every_file(name):
             assert following.strip().startswith("--hash=sha256:"), f"{line} has no hash"
 
 
-def test_the_locks_agree_where_they_hold_the_same_package():
-    dev = locked("dev.txt")
-    for name in ("runtime.txt", "build.txt"):
-        for package, versions in locked(name).items():
-            assert dev[package] == versions, f"{package} differs between {name} and dev.txt; run `make lock`"
+def test_there_is_no_other_lock_and_no_extra_without_one():
+    assert {path.name for path in (ROOT / "requirements").glob("*.txt")} == set(LOCKS)
+    assert EXTRAS["llm"] == [f"agent-haymaker[{','.join(MODELS)}]"]
+    assert set(EXTRAS) == {*MODELS, *SDKS, "llm"}
+
+
+@pytest.mark.parametrize("name", [name for name in LOCKS if name not in ("runtime.txt", "build.txt")])
+def test_the_locks_agree_where_they_hold_the_same_package(name):
+    pins = locked(name)
+    for package, versions in (locked("runtime.txt") | (locked("build.txt") if name == "dev.txt" else {})).items():
+        assert pins[package] == versions, f"{package} differs between {name} and the others; run `make lock`"
 
 
 def test_a_lock_names_no_index_and_no_path():

@@ -17,4 +17,9 @@ test -s "$backend"
 
 compile "$@" pyproject.toml -o requirements/runtime.txt
 compile "$@" --no-annotate "$backend" -o requirements/build.txt -c requirements/runtime.txt
-compile "$@" --no-annotate --group dev pyproject.toml "$backend" -o requirements/dev.txt -c requirements/runtime.txt -c requirements/build.txt
+compile "$@" --no-annotate --extra llm --group dev pyproject.toml "$backend" -o requirements/dev.txt \
+    -c requirements/runtime.txt -c requirements/build.txt
+for sdk in claude copilot microsoft; do
+    compile "$@" --no-annotate --extra "$sdk" --group test pyproject.toml -o "requirements/sdk-$sdk.txt" \
+        -c requirements/runtime.txt
+done

@@ -62,9 +62,22 @@ NAMES = {
         "RESOURCE_DELETED",
         "ALL_TOPICS",
     ],
+    "agent_haymaker.llm": [
+        "LLMConfig",
+        "create_llm_client",
+        "LLMMessage",
+        "LLMResponse",
+        "BaseLLMProvider",
+        "LLMError",
+        "LLMAuthenticationError",
+        "LLMRateLimitError",
+        "LLMInvalidRequestError",
+        "LLMProviderError",
+    ],
 }
 
 HEAVY = {"pydantic", "asyncio", "yaml", "jsonschema", "psutil", "rich", "importlib.metadata", "click"}
+SDKS = {"anthropic", "openai", "azure", "aiohttp", "httpx2"}
 
 
 @pytest.mark.parametrize("module", NAMES)
@@ -84,7 +97,9 @@ def test_a_name_is_the_same_thing_wherever_it_is_imported_from():
     )
 
 
-@pytest.mark.parametrize("module", ["agent_haymaker", "agent_haymaker.workloads", "agent_haymaker.events"])
+@pytest.mark.parametrize(
+    "module", ["agent_haymaker", "agent_haymaker.workloads", "agent_haymaker.events", "agent_haymaker.llm"]
+)
 def test_a_name_that_is_not_there_is_an_attribute_error(module):
     with pytest.raises(AttributeError, match="nothing_of_ours"):
         _ = importlib.import_module(module).nothing_of_ours
@@ -100,6 +115,9 @@ def test_a_name_that_is_not_there_is_an_attribute_error(module):
         "agent_haymaker.installation",
         "agent_haymaker.events",
         "agent_haymaker.workloads.platform",
+        "agent_haymaker.llm",
+        "agent_haymaker.llm.types",
+        "agent_haymaker.llm.errors",
     ],
 )
 def test_importing_it_loads_nothing_heavy(module, tmp_path):
@@ -113,6 +131,14 @@ def test_importing_it_loads_nothing_heavy(module, tmp_path):
     )
     assert HEAVY.isdisjoint(done.stdout.split())
     assert os.listdir(tmp_path) == []
+
+
+def test_no_sdk_is_imported_before_a_client_of_it_is_made(tmp_path):
+    code = "import sys; from agent_haymaker.llm import *; LLMConfig(api_key='k'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert SDKS.isdisjoint(done.stdout.split())
 
 
 def test_the_version_stands_in_one_place():

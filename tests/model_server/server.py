@@ -188,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
         if turn.http != 200:
             after = {} if turn.retry_after is None else {"retry-after": f"{turn.retry_after:g}"}
             self._send_json(turn.http, wire.error(turn), after)
+        elif turn.page is not None:
+            self._send(200, turn.page.encode(), {"content-type": turn.page_type})
         elif turn.cut == "start":
             self._break()
         elif asked.stream:
@@ -240,13 +242,11 @@ class _Handler(BaseHTTPRequestHandler):
     # ---- answers ----
 
     def _send_json(self, status: int, body: Any, more: dict[str, str] | None = None, *, cut: bool = False) -> None:
-        text = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), {"content-type": "application/json", **(more or {})}, cut=cut)
+
+    def _send(self, status: int, text: bytes, head: dict[str, str], *, cut: bool = False) -> None:
         self.send_response(status)
-        for name, value in {
-            "content-type": "application/json",
-            "content-length": str(len(text)),
-            **(more or {}),
-        }.items():
+        for name, value in {**head, "content-length": str(len(text))}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

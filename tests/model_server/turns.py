@@ -117,15 +117,18 @@ class Turn:
     """
     One answer.
 
-    `http` other than 200 is an error answer with `message` and perhaps `retry_after` (seconds) in its head.
-    `stop` replaces the reason why the model ends: "length" or "refusal". `cut` is "start" (the connection closes and
-    nothing was answered) or "middle"; `hang` keeps it open: at once, or in the middle where the answer is a stream.
+    `page` is sent as it is instead of an answer. `http` other than 200 is an error answer with `message` and
+    perhaps `retry_after` (seconds) in its head. `stop` replaces the reason why the model ends: "length" or "refusal".
+    `cut` is "start" (the connection closes and nothing was answered) or "middle"; `hang` keeps it open: at once, or in
+    the middle where the answer is a stream.
     """
 
     say: str = ""
     calls: tuple[Call, ...] = ()
     usage: Usage = Usage()
     stop: str | None = None
+    page: str | None = None
+    page_type: str = "text/html"
     http: int = 200
     message: str = "the scenario says so"
     retry_after: float | None = None

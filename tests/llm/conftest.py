@@ -1,0 +1,64 @@
+"""One way to ask each provider, blocking and async, against a model of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from model_server.fixtures import serve
+
+from agent_haymaker.llm import LLMConfig, LLMMessage, create_llm_client
+
+if TYPE_CHECKING:
+    from model_server import ModelServer
+
+    from agent_haymaker.llm import LLMResponse
+
+__all__ = ["serve"]
+
+KEY = "sk-this-is-the-secret"
+HI = [LLMMessage("user", "hi")]
+PROVIDERS = ("anthropic", "openai", "azure_openai", "azure_ai_foundry")
+
+
+def config_for(provider: str, server: ModelServer, **more: Any) -> LLMConfig:
+    """Point `provider` at `server`."""
+    endpoint = {"openai": server.openai_url, "azure_ai_foundry": f"{server.url}/models"}.get(provider, server.url)
+    given = {"model": "the-model", "deployment": "the-model", "api_key": KEY, "endpoint": endpoint, **more}
+    return LLMConfig(provider=provider, **given)
+
+
+class Asker:
+    """Asks one provider in one of the two ways; the pauses between attempts are short."""
+
+    def __init__(self, provider: str, how: str) -> None:
+        self.provider = provider
+        self.how = how
+
+    def __call__(self, server: ModelServer, messages: list[LLMMessage] = HI, **question: Any) -> LLMResponse:
+        return self.with_config(config_for(self.provider, server), messages, **question)
+
+    def with_config(self, config: LLMConfig, messages: list[LLMMessage] = HI, **question: Any) -> LLMResponse:
+        client = create_llm_client(config, backoff=lambda _: 0.001)
+        if self.how == "blocking":
+            with client:
+                return client.create_message(messages, **question)
+
+        async def ask() -> LLMResponse:
+            async with client:
+                return await client.create_message_async(messages, **question)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture(params=["blocking", "async"])
+def how(request: pytest.FixtureRequest) -> str:
+    """Which of the two calls is made."""
+    return request.param
+
+
+@pytest.fixture(params=PROVIDERS)
+def ask(request: pytest.FixtureRequest, how: str) -> Asker:
+    """Ask a provider; a test with it is run for each, both ways."""
+    return Asker(request.param, how)
