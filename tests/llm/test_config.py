@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,18 @@ def test_no_config_that_is_refused_shows_its_key(wrong):
         LLMConfig(**{"api_key": "sk-secret", **wrong})
     assert "sk-secret" not in str(raised.value)
     assert "sk-secret" not in repr(raised.value)
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples/llm").glob("*.env"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_needs_nothing_but_what_it_leaves_empty(example):
+    lines = [line.removeprefix("# ") for line in example.read_text(encoding="utf-8").splitlines()]
+    given = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+    assert LLMConfig.from_env(
+        {name: value or "filled-in" for name, value in given.items()}
+    ).provider in example.name.replace("local", "openai").replace("-", "_")
 
 
 @pytest.mark.parametrize(
