@@ -8,6 +8,7 @@ how the goal will be pursued.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from agent_haymaker.errors import ManifestError
@@ -16,6 +17,9 @@ from agent_haymaker.goals.reading import first_line, read_goal
 from agent_haymaker.records import read_regular
 from haymaker_goal_agent.domains import domain_of
 from haymaker_goal_agent.models import GoalDefinition
+
+_CODE = re.compile(r"(`+).+?\1", re.DOTALL)
+"""Code in the text; every check begins with `test`, and that makes no goal one of testing."""
 
 
 class PromptAnalyzer:
@@ -49,7 +53,7 @@ class PromptAnalyzer:
         steps = reading.steps()
         criteria = reading.criteria()
         constraints = reading.constraints()
-        prose = "\n".join(block.text for block in document.blocks if block.kind != "fence")
+        prose = "\n".join(_CODE.sub("", block.text) for block in document.blocks if block.kind != "fence")
         return GoalDefinition(
             goal=goal,
             domain=domain_of(document.title, goal, prose),

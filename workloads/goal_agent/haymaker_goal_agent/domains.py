@@ -45,7 +45,7 @@ _CUES: dict[str, dict[str, int]] = {
     },
     "reporting": {
         "report": 3, "summar": 3, "document": 2, "chart": 2, "findings": 2, "digest": 2, "newsletter": 4,
-        "changelog": 3, "page": 1, "table": 1, "overview": 2,
+        "changelog": 3, "overview": 2,
     },
 }  # fmt: skip
 

@@ -90,10 +90,12 @@ def _along_the_steps(goal: GoalDefinition) -> list[PlanPhase]:
 
 def _working_phase(groups: list[tuple[str, list[Step]]]) -> PlanPhase:
     steps = tuple(step for _, members in groups for step in members)
-    titles = list(dict.fromkeys(step.title for step in steps))
+    name = ", ".join(dict.fromkeys(name for name, _ in groups))
+    titles = "; ".join(dict.fromkeys(step.title for step in steps))
+    languages = " and ".join(sorted({step.language for step in steps}))
     return PlanPhase(
-        name=", ".join(dict.fromkeys(name for name, _ in groups)),
-        description="; ".join(titles) + ".",
+        name=name,
+        description=f"{titles}." if titles != name else f"Run what the goal gives in {languages}.",
         required_capabilities=_capabilities(steps),
         estimated_duration=sum(min(step.timeout or _STEP_SECONDS, _STEP_SECONDS) for step in steps),
         success_indicators=(f"{len(steps)} {'step exits' if len(steps) == 1 else 'steps exit'} with code 0",),
