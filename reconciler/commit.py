@@ -7,15 +7,48 @@ One thread at a time, since threads that wait for a disk and for the interpreter
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agent_haymaker.records import write_records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from agent_haymaker.records import Identity
     from reconciler.journal import Journal
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Grouped(Generic[T, R]):
+    """Does `work` on all that waits, in a thread; whoever came meanwhile waits for the next turn."""
+
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
+        self._do = work
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def add(self, item: T) -> R:
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await done
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            results = await asyncio.to_thread(self._do, [item for item, _ in batch])
+            for (_, done), result in zip(batch, results, strict=True):
+                if done.done():
+                    continue  # its action ran out of time
+                if isinstance(result, Exception):
+                    done.set_exception(result)
+                else:
+                    done.set_result(result)
+        self._worker = None
 
 
 class GroupCommit:
@@ -23,8 +56,7 @@ class GroupCommit:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._running: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._group: _Grouped[None, None] = _Grouped(self._commit)
 
     async def commit(self) -> None:
         """
@@ -33,24 +65,21 @@ class GroupCommit:
         Raises:
             PlatformError: the disk refuses; raised to all who shared the sync.
         """
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
-        await asyncio.shield(self._next)
+        await self._group.add(None)
 
-    async def _after(self, running: asyncio.Task[None] | None) -> None:
-        if running is not None:
-            await asyncio.wait([running])
-        # Whoever comes from here on appended after this sync may have begun: they share the one after.
-        self._running, self._next = self._next, None
-        await asyncio.to_thread(self._journal.commit)
+    def _commit(self, items: Sequence[None]) -> Sequence[Exception | None]:
+        try:
+            self._journal.commit()
+        except Exception as error:  # noqa: BLE001 - told to each who waits
+            return [error] * len(items)
+        return items
 
 
 class GroupWrite:
     """Shares the way to the disk among records that tasks of one event loop write."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Path, bytes, asyncio.Future[Identity]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._group: _Grouped[tuple[Path, bytes], Identity] = _Grouped(write_records)
 
     async def write(self, path: Path, content: bytes) -> Identity:
         """
@@ -61,21 +90,4 @@ class GroupWrite:
         Raises:
             PlatformError: the disk refuses this one; the others go on.
         """
-        written: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
-        self._waiting.append((path, content, written))
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
-        return await written
-
-    async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            results = await asyncio.to_thread(write_records, [(path, content) for path, content, _ in batch])
-            for (_, _, written), result in zip(batch, results, strict=True):
-                if written.done():
-                    continue  # its action ran out of time
-                if isinstance(result, Exception):
-                    written.set_exception(result)
-                else:
-                    written.set_result(result)
-        self._worker = None
+        return await self._group.add((path, content))

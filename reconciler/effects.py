@@ -6,16 +6,17 @@ Whoever is killed in between leaves an intent without a result, and `observe` fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
+from agent_haymaker.lean import replace
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit, GroupWrite
 from reconciler.history import append_history, history_line, next_generation, rename_history
-from reconciler.inventory import Entry, Run, desired_json
+from reconciler.inventory import Entry, Intent, Run, desired_json
 from reconciler.model import AppliedSpec, Desired, Verb
 from reconciler.records import remove_state, state_path, state_record
 
@@ -157,7 +158,19 @@ class Effects:
             raise
         run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at)
         await self._forget(old)  # before the result, after which nobody would know of it
-        await self._conclude(await self._with_state(replace(entry, run=run)))
+        entry = await self._with_state(replace(entry, run=run))
+        # The intent holds the rest of the entry.
+        self.journal.append(
+            {
+                "type": "started",
+                "at": self.now(),
+                "name": entry.name,
+                "run": run.to_json(),
+                "identity": entry.identity,
+            }
+        )
+        self._take(entry.name, entry)
+        await self._group.commit()
 
     async def _conclude_failed_start(self, entry: Entry, error: HaymakerError) -> None:
         assert entry.run is not None
@@ -339,7 +352,7 @@ class Effects:
         if key:
             record["key"] = key
         self.journal.append(record)
-        self.inventory.apply(record)
+        self.inventory.intend(Intent(action.name, action.verb, key, entry))
         await self._group.commit()
 
     async def _conclude(self, entry: Entry | None, *, name: str = "", removes: str = "") -> None:
@@ -354,11 +367,11 @@ class Effects:
             record["entry"] = entry.to_json()
         if removes:
             record["removes"] = removes
-        self._journal_result(record, entry)
-
-    def _journal_result(self, record: dict[str, Any], entry: Entry | None) -> None:
         self.journal.append(record)
-        self.inventory.apply(record)
+        self._take(name, entry, removes)
+
+    def _take(self, name: str, entry: Entry | None, removes: str = "") -> None:
+        self.inventory.take(name, entry, removes)
         if entry is not None:
             self._current[entry.name] = entry
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
@@ -19,7 +20,7 @@ from reconciler.journal import START, Position, read_tail
 from reconciler.model import Desired, Json, LazyJson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 VERSION = 1
@@ -104,18 +105,20 @@ class Entry:
 
 def _without_defaults(record: Run | Entry) -> dict[str, Any]:
     """Give the fields that say something; most entries have few."""
-    blank: Run | Entry = _BLANK_RUN if isinstance(record, Run) else _BLANK_ENTRY
-    return {
-        name: value
-        for name in blank.__slots__
-        if name != "desired"
-        if (value := getattr(record, name)) != getattr(blank, name) or name in _ALWAYS
-    }
+    names, blanks, values_of = _RUN_FIELDS if isinstance(record, Run) else _ENTRY_FIELDS
+    return {name: value for name, blank, value in zip(names, blanks, values_of(record), strict=True) if value != blank}
 
 
-_BLANK_RUN = Run("", 0)
-_BLANK_ENTRY = Entry("", "", "", 0, "")
-_ALWAYS = frozenset({"key", "attempt", "name", "id", "fleet", "generation", "digest"})
+def _fields(blank: Run | Entry) -> tuple[tuple[str, ...], tuple[Any, ...], Callable[[Any], tuple[Any, ...]]]:
+    always = {"key", "attempt", "name", "id", "fleet", "generation", "digest"}
+    names = tuple(name for name in blank.__slots__ if name != "desired")
+    values_of = attrgetter(*names)
+    blanks = tuple(None if n in always else v for n, v in zip(names, values_of(blank), strict=True))
+    return names, blanks, values_of
+
+
+_RUN_FIELDS = _fields(Run("", 0))
+_ENTRY_FIELDS = _fields(Entry("", "", "", 0, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +165,19 @@ class Inventory:
         match record.get("type"):
             case "intent":
                 entry = record.get("entry")
-                self.intents[record["name"]] = Intent(
-                    record["name"], record["verb"], record.get("key", ""), Entry.from_json(entry) if entry else None
+                self.intend(
+                    Intent(
+                        record["name"], record["verb"], record.get("key", ""), Entry.from_json(entry) if entry else None
+                    )
                 )
             case "started":
-                intended = self.intents.pop(record["name"]).entry
+                intended = self.intents[record["name"]].entry
                 assert intended is not None, "only what was intended can have started"
                 run = Run.from_json(record["run"])
-                self.put(replace(intended, run=run, identity=tuple(record["identity"])))
+                self.take(record["name"], replace(intended, run=run, identity=tuple(record["identity"])))
             case "result":
-                self._take(record["name"], record.get("entry"), record.get("removes"))
+                entry = record.get("entry")
+                self.take(record["name"], Entry.from_json(entry) if entry else None, record.get("removes", ""))
             case "fleet":
                 fleet = self.fleets.setdefault(record["fleet"], FleetRecord(record["fleet"]))
                 fleet.root = record.get("root", fleet.root)
@@ -181,11 +187,16 @@ class Inventory:
             case _:
                 pass
 
-    def _take(self, name: str, entry: Mapping[str, Any] | None, removes: str | None) -> None:
+    def intend(self, intent: Intent) -> None:
+        """Note an effect that is about to be made."""
+        self.intents[intent.name] = intent
+
+    def take(self, name: str, entry: Entry | None, removes: str = "") -> None:
+        """Note what came of it: the entry as it is now, and the name that is held no more."""
         self.intents.pop(name, None)
         old = self.entries.get(name)
         if entry is not None:
-            self.put(Entry.from_json(entry))
+            self.put(entry)
         elif removes == name and old is not None:
             del self.entries[name]
             self.changed.add(old.fleet)

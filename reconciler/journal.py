@@ -1,9 +1,9 @@
 """
 The journal: what was intended, what came of it, what happened. Append-only JSON lines in numbered segments.
 
-An intent is on disk before its effect, the result after it. A reader that finds an intent without a result
-knows that a pass died in between, and asks the engine what became of it. A line that a crash tore is no line:
-its effect cannot have begun, since the intent was never committed.
+Lines wait in memory until a commit, which writes them together. An intent is on disk before its effect, the result
+after it: a reader that finds an intent without a result knows that a pass died in between, and asks the engine what
+became of it. A line that a crash tore is no line: its effect cannot have begun, since the intent was never committed.
 
 It refuses to know what an intent or an entry means. Only the holder of the pass lock appends.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
@@ -130,11 +131,13 @@ class Journal:
         self._segment = 0
         self._size = 0
         self._dirty = False
+        self._waiting: list[bytes] = []
+        self._lock = threading.Lock()  # one task appends while a thread commits
 
     @property
     def position(self) -> Position:
-        """The end, where the next record will stand."""
-        self._open()
+        """The end of what is written, where the next record will stand. Lines that wait are written first."""
+        self._flush()
         return Position(self._segment, self._size)
 
     @property
@@ -143,26 +146,19 @@ class Journal:
         return self._size >= SEGMENT_BYTES
 
     def append(self, record: dict[str, Any]) -> None:
-        """
-        Write one record; it survives a kill at once, and a power cut after `commit`.
-
-        Raises:
-            PlatformError: it could not be written whole; nothing of it stays.
-        """
-        self._open()
+        """Take one record up; after `commit` it survives a kill and a power cut."""
         line = _encode(record).encode() + b"\n"
-        try:
-            written = os.write(self._fd, line)
-            if written < len(line):
-                os.write(self._fd, line[written:])  # says why: usually no space
-        except OSError as error:
-            os.ftruncate(self._fd, self._size)
-            raise platform_error(error, "write the journal", _path(self._folder, self._segment)) from error
-        self._size += len(line)
-        self._dirty = True
+        with self._lock:
+            self._waiting.append(line)
 
     def commit(self) -> None:
-        """Make everything appended so far survive a power cut."""
+        """
+        Put everything appended so far on disk.
+
+        Raises:
+            PlatformError: it could not be written whole; nothing of what waited stays, and it is not tried again.
+        """
+        self._flush()
         if self._dirty:
             self._dirty = False
             try:
@@ -170,6 +166,22 @@ class Journal:
             except OSError as error:
                 self._dirty = True
                 raise platform_error(error, "sync the journal", _path(self._folder, self._segment)) from error
+
+    def _flush(self) -> None:
+        self._open()
+        with self._lock:
+            lines, self._waiting = b"".join(self._waiting), []
+        if not lines:
+            return
+        try:
+            written = os.write(self._fd, lines)
+            if written < len(lines):
+                os.write(self._fd, lines[written:])  # says why: usually no space
+        except OSError as error:
+            os.ftruncate(self._fd, self._size)
+            raise platform_error(error, "write the journal", _path(self._folder, self._segment)) from error
+        self._size += len(lines)
+        self._dirty = True
 
     def rotate(self) -> None:
         """Begin a new segment and drop the oldest. Call it when every fleet's checkpoint is fresh."""
@@ -179,10 +191,14 @@ class Journal:
         self._create(self._segment + 1)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            self.commit()
-            os.close(self._fd)
-            self._fd = -1
+        """Commit, and let go of the file, also where the disk refuses."""
+        try:
+            if self._waiting or self._dirty:
+                self.commit()
+        finally:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _open(self) -> None:
         if self._fd >= 0:

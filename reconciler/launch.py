@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from reconciler.inventory import Entry
     from reconciler.model import Desired, Json
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
+
 INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -131,6 +133,5 @@ def _files(want: Desired) -> dict[str, bytes]:
         if hashlib.sha256(content).hexdigest() != want.recipe.file_digests.get(name):
             raise TryAgain(f"{path} changed while it was being applied", where=str(want.source), fix="apply again")
         files[name] = content
-    config = json.dumps(dict(want.recipe.config), indent=2, sort_keys=True, ensure_ascii=False)
-    files["config.json"] = config.encode() + b"\n"
+    files["config.json"] = _encode(dict(want.recipe.config)).encode() + b"\n"
     return files

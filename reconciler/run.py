@@ -5,6 +5,7 @@ The part of a pass that acts: journal, effects, executor and checkpoint put toge
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import PlatformError
@@ -58,10 +59,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         action = outcome.action
         event = {"type": "event", "at": app.now(), "name": action.name, "fleet": fleet, "reason": action.verb}
         event |= {"status": outcome.status, "message": outcome.message, "cause": action.cause}
-        try:
-            journal.append(event)
-        except PlatformError as error:  # an event is for readers; the outcome stands without it
-            done.faults.append(str(error))
+        journal.append(event)
         if on_outcome is not None:
             on_outcome(outcome)
 
@@ -81,7 +79,11 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
             record["revision"] = {**revision, "digest": news["digest"], "at": app.now()}
             journal.append(record)
             done.inventory.apply(record)
-        outcomes = asyncio.run(act())
+        gc.freeze()  # what was loaded lives to the end: no collection need look at it again
+        try:
+            outcomes = asyncio.run(act())
+        finally:
+            gc.unfreeze()
         try:
             _checkpoint(app.home, done, journal)
         except PlatformError as error:  # the journal holds all of it; the next pass tries again

@@ -37,7 +37,7 @@ def workspace_path(agents: str, name: str) -> str:
 
 def prepare(workspace: str, files: Mapping[str, bytes], log: str) -> None:
     """
-    Make the workspace with these files in it, each written aside and renamed into place.
+    Make the workspace with these files in it; where there is one, each is written aside and renamed into place.
 
     Raises:
         PlatformError: a path leaves the workspace or runs into a symlink, or the disk refuses.
@@ -46,11 +46,11 @@ def prepare(workspace: str, files: Mapping[str, bytes], log: str) -> None:
     try:
         if log:
             parts_of(log)
-        os.makedirs(workspace, 0o700, exist_ok=True)
+        is_new = _make_folder(workspace)
         root = os.open(workspace, _FOLDER)
         try:
             for path, content in files.items():
-                _write(root, path, content)
+                _write(root, path, content, is_new=is_new)
         finally:
             os.close(root)
     except ValueError as error:
@@ -62,12 +62,23 @@ def prepare(workspace: str, files: Mapping[str, bytes], log: str) -> None:
         raise PlatformError(f"{path} could not be written: {what}", where=workspace, fix=fix) from error
 
 
-def _write(root: int, path: str, content: bytes) -> None:
+def _make_folder(workspace: str) -> bool:
+    try:
+        os.mkdir(workspace, 0o700)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        os.makedirs(workspace, 0o700, exist_ok=True)
+    return True
+
+
+def _write(root: int, path: str, content: bytes, *, is_new: bool) -> None:
     folder, name = open_folder(root, path)
     try:
-        draft = f".{name[:200]}.draft"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=folder)
+        draft = name if is_new else f".{name[:200]}.draft"
+        if not is_new:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(draft, flags, 0o600, dir_fd=folder)
         try:
@@ -76,6 +87,8 @@ def _write(root: int, path: str, content: bytes) -> None:
                 view = view[os.write(fd, view) :]
         finally:
             os.close(fd)
+        if is_new:
+            return
         try:
             os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
         except IsADirectoryError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_haymaker.errors import PlatformError
+from agent_haymaker.lean import replace
 from reconciler.inventory import Entry, Run, desired_json, load_inventory
 from reconciler.journal import Journal, Position, read_backwards, read_tail
 
@@ -36,6 +37,8 @@ def journal(tmp_path):
 def test_what_is_appended_is_read_back_in_order(tmp_path, journal):
     for number in range(3):
         journal.append({"n": number})
+    assert read_tail(tmp_path / "journal", Position()).records == [], "it waits for a commit"
+    journal.commit()
     assert [r["n"] for r in read_tail(tmp_path / "journal", Position()).records] == [0, 1, 2]
     assert [r["n"] for r in read_backwards(tmp_path / "journal")] == [2, 1, 0]
 
@@ -44,6 +47,7 @@ def test_reading_goes_on_from_a_position(tmp_path, journal):
     journal.append({"n": 0})
     position = journal.position
     journal.append({"n": 1})
+    journal.commit()
     assert [r["n"] for r in read_tail(tmp_path / "journal", position).records] == [1]
 
 
@@ -68,6 +72,7 @@ def test_garbage_in_the_middle_is_counted_and_passed_over(tmp_path, journal):
     path = next((tmp_path / "journal").iterdir())
     path.write_bytes(path.read_bytes() + b"\x00\xff not json\n[1]\n")
     journal.append({"n": 1})
+    journal.commit()
     tail = read_tail(tmp_path / "journal", Position())
     assert ([r["n"] for r in tail.records], tail.damaged) == ([0, 1], 2)
 
@@ -91,8 +96,8 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "from pathlib import Path\nfrom reconciler.journal import Journal\n"
         "from agent_haymaker.errors import PlatformError\n"
-        "j = Journal(Path(sys.argv[1])); j.append({'n': 0})\n"
-        "try: j.append({'x': 'y' * 200})\n"
+        "j = Journal(Path(sys.argv[1])); j.append({'n': 0}); j.commit(); j.append({'x': 'y' * 200})\n"
+        "try: j.commit()\n"
         "except PlatformError as e: print(e.what)\n"
     )
     assert resource.RLIMIT_FSIZE is not None
@@ -116,6 +121,7 @@ def test_checkpoint_and_journal_together_are_the_inventory(tmp_path, journal):
     inventory.checkpoint(journal.position)
     journal.append(result("a", removes="a"))
     journal.append(result("c", entry("c", run=Run("k", 1, exit_code=0))))
+    journal.commit()
     read = load_inventory(tmp_path)
     assert sorted(read.entries) == ["b", "c"]
     assert read.entries["c"].run == Run("k", 1, exit_code=0)
@@ -124,6 +130,7 @@ def test_checkpoint_and_journal_together_are_the_inventory(tmp_path, journal):
 def test_a_renamed_entry_leaves_its_old_name(tmp_path, journal):
     journal.append(result("a", entry("a")))
     journal.append(result("b", entry("b"), removes="a"))
+    journal.commit()
     assert sorted(load_inventory(tmp_path).entries) == ["b"]
 
 
@@ -131,12 +138,25 @@ def test_an_intent_without_a_result_stays_open_and_keeps_the_checkpoint_back(tmp
     intent = {"type": "intent", "verb": "create", "name": "a", "key": "k", "entry": entry("a").to_json()}
     journal.append(result("b", entry("b")))
     journal.append(intent)
+    journal.commit()
     read = load_inventory(tmp_path)
     assert read.intents["a"].key == "k"
     read.checkpoint(journal.position)
     assert not (tmp_path / "fleets").exists() or not list((tmp_path / "fleets").iterdir())
     journal.append(result("a", entry("a")))
+    journal.commit()
     assert not load_inventory(tmp_path).intents
+
+
+def test_what_started_is_the_intended_entry_with_its_run(tmp_path, journal):
+    intended = entry("a", desired=desired_json({"spec": {"x": 1}}), run=Run("k", 1))
+    journal.append({"type": "intent", "verb": "create", "name": "a", "key": "k", "entry": intended.to_json()})
+    run = Run("k", 1, handle={"engine": "local", "key": "k", "token": {}}, started_at=5.0)
+    journal.append({"type": "started", "name": "a", "run": run.to_json(), "identity": [1, 2, 3]})
+    journal.commit()
+    read = load_inventory(tmp_path)
+    assert not read.intents
+    assert read.entries["a"] == replace(intended, run=run, identity=(1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -164,8 +184,10 @@ def test_entries_survive_json(tmp_path):
 
 def test_appending_where_nothing_may_be_written_says_what_to_do(tmp_path):
     (tmp_path / "journal").write_text("a file in its place")
+    journal = Journal(tmp_path / "journal")
+    journal.append({})
     with pytest.raises(PlatformError, match="journal") as caught:
-        Journal(tmp_path / "journal").append({})
+        journal.commit()
     assert caught.value.fix
 
 
