@@ -40,6 +40,7 @@ else:  # typing.NamedTuple costs the shim 1.8 MB
     Row = namedtuple("Row", "pid parent group session started dead")  # noqa: PYI024 - see above
 
 RUN_ID = "HAYMAKER_RUN_ID"
+WORKSPACE = "HAYMAKER_WORKSPACE"
 _LINUX = sys.platform == "linux"
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the namespace that a host boots with
 _ENVIRON_LIMIT = 4 << 20
@@ -215,19 +216,34 @@ def _read_whole_environ(pid: int) -> bytes | None:
     return raw
 
 
-_STAMP = b"\0" + RUN_ID.encode() + b"="
-
-
-def live_run_ids(prefix: str) -> list[str]:
-    """Return every run id that begins with `prefix` and that a live process carries, sorted."""
+def live_run_ids(prefix: str, folder: str) -> list[str]:
+    """Return every run id that a live process carries and that begins with `prefix`, or works in `folder`, sorted."""
     if _LINUX:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     else:
         import psutil
 
         pids = psutil.pids()
-    found = {run_id for pid in pids if (run_id := run_id_of(pid)) and run_id.startswith(prefix)}
+    found = set()
+    for pid in pids:
+        run_id, workspace = _stamps_of(pid)
+        if run_id and ((prefix and run_id.startswith(prefix)) or workspace.startswith(f"{folder}/")):
+            found.add(run_id)
     return sorted(found)
+
+
+def _stamps_of(pid: int) -> tuple[str, str]:
+    if not _LINUX:
+        environ = read_environ(pid) or {}
+        return environ.get(RUN_ID, ""), environ.get(WORKSPACE, "")
+    raw = b"\0" + (_read_whole_environ(pid) or b"")
+    return _value_of(RUN_ID, raw) or "", _value_of(WORKSPACE, raw) or ""
+
+
+def _value_of(name: str, raw: bytes) -> str | None:
+    stamp = f"\0{name}=".encode()
+    at = raw.find(stamp)
+    return os.fsdecode(raw[at + len(stamp) :].split(b"\0", 1)[0]) if at >= 0 else None
 
 
 def run_id_of(pid: int) -> str | None:
@@ -241,8 +257,7 @@ def run_id_of(pid: int) -> str | None:
     raw = _read_whole_environ(pid)
     if not raw:
         return None
-    at = (b"\0" + raw).find(_STAMP)
-    return os.fsdecode(raw[at + len(_STAMP) - 1 :].split(b"\0", 1)[0]) if at >= 0 else None
+    return _value_of(RUN_ID, b"\0" + raw)
 
 
 def places_of(pid: int) -> list[str] | None:

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
+from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.locks import FileLock
 from reconciler.inventory import Inventory, applied, load_inventory
@@ -141,7 +142,8 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     if strays:
         for name, key in strays.items():
             doubt = (
-                f"a process carries run {key}, which no record here knows (records were lost or put back); end it first"
+                f"a process carries run {key}, which no record here knows (records were removed, lost or put back); "
+                "end it first: `haymaker doctor` names it"
             )
             seen[name] = replace(seen.get(name) or Observed(name, "", fleet, "", 0), doubt=doubt)
         plan = decide()
@@ -159,10 +161,11 @@ def _strays(app: App, engine: Engine, world: World, plan: Plan) -> dict[str, str
     run would make two.
     """
     starting = {a.name for a in plan.actions if a.starts}
-    if not starting or not (app.home / "install").exists():
+    if not starting:
         return {}
+    install = find_install_id(app.home)
     strays = {}
-    for key in engine.live_keys(f"{app.install}."):
+    for key in engine.live_keys(f"{install}." if install else ""):
         run, _, _ = key.partition(".check-")
         deployment_id = run.split(".")[1] if run.count(".") >= 3 else ""
         name = deployment_id.rpartition("-")[0]

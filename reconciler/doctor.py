@@ -220,9 +220,12 @@ def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
 def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
     known = {entry.run.key for entry in inventory.entries.values() if entry.run is not None}
     known |= {intent.key for intent in inventory.intents.values() if intent.key}
+    install = find_install_id(app.home)
+    carried = set(app.engine.live_keys(f"{install}." if install else ""))
     live = 0
     for seen in app.engine.list():
         key = seen.handle.key
+        carried.discard(key)
         if not seen.state.is_live:
             continue
         live += 1
@@ -233,6 +236,12 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
             pid = seen.handle.token.get("pid")
             yield Checked("runs", "fail", f"run {key} (pid {pid}) is {seen.state} and no inventory knows it",
                           f"if nobody needs it, end it: kill {pid}" if pid else seen.detail)  # fmt: skip
+    for key in sorted(carried):
+        found = app.engine.find(key)
+        pid = found.handle.token.get("pid") if found is not None else None
+        if pid and key not in known:
+            yield Checked("runs", "fail", f"run {key} (pid {pid}) is alive, and its records were removed",
+                          f"end it, or its deployment cannot start: kill {pid}")  # fmt: skip
     yield Checked("runs", "ok", f"alive: {live}")
 
 

@@ -165,7 +165,10 @@ class Engine(Protocol):
         ...
 
     def live_keys(self, prefix: str) -> Sequence[str]:
-        """Give the keys of every live run that begins with `prefix`, whether or not this engine has a record of it."""
+        """
+        Give the keys of every live run that begins with `prefix`, whether or not this engine has a record of it, and of
+        what still runs from an install that was here before. An empty prefix gives the latter alone.
+        """
         ...
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Observation:

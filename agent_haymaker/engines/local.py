@@ -88,8 +88,8 @@ class LocalEngine:
         return Found(Observation(handle, RunState.LOST, detail="its process and its claim file are gone"))
 
     def live_keys(self, prefix: str) -> Sequence[str]:
-        """Read the keys that live processes carry: what runs although its records were lost or put back."""
-        return processes.live_run_ids(prefix)
+        """Read the keys that live processes carry: what runs although its records were lost, put back or removed."""
+        return processes.live_run_ids(prefix, f"{self._root}/agents")
 
     def list(self, owner: str | None = None) -> Iterable[Observation]:
         """Give every run that has a claim file. One that cannot be read is given whoever asks: it may be theirs."""

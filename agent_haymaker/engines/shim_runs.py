@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_WORKSPACE = "HAYMAKER_WORKSPACE"
 _STRAY_GRACE = 5.0  # what children get whose leader has ended, at most
 _HOST_REFUSES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.ENOSPC, errno.EIO})
 
@@ -47,7 +46,7 @@ class Run:
         self.grace = grace
         self.log = log
         self.deadline: float | None = None  # monotonic: its timeout, then the kill that follows
-        self.reason = ""  # "timeout" once that has struck
+        self.reason = ""  # "timeout" once that has struck, "stopped" where the home is gone
         self.end: dict[str, Any] | None = None  # how its leader ended
         self.known: list[ProcessId] = []  # members seen after that
         self.kill_at = 0.0
@@ -71,6 +70,7 @@ class Runs:
         self._sweeping: dict[str, Run] = {}
         self._next_look = 0.0
         self._due = 0.0  # nothing is to be done before, in monotonic time
+        self._late = "timeout"  # why a run is ended whose time is over
 
     @property
     def is_idle(self) -> bool:
@@ -107,8 +107,10 @@ class Runs:
 
     def _start(self, key: str, asked: dict[str, Any], boot: str) -> dict[str, Any]:
         cwd = asked["cwd"]
-        env = {name: value for name, value in asked["env"].items() if name not in (processes.RUN_ID, _WORKSPACE)}
-        env = {processes.RUN_ID: key, _WORKSPACE: cwd, **env}
+        env = {
+            name: value for name, value in asked["env"].items() if name not in (processes.RUN_ID, processes.WORKSPACE)
+        }
+        env = {processes.RUN_ID: key, processes.WORKSPACE: cwd, **env}
         fds: list[int] = []
         doing = f"its workspace {cwd} could not be entered"
         try:
@@ -349,6 +351,15 @@ class Runs:
         self._due = min(due, default=now + 3600)
         return self._due if due else None
 
+    def abandon(self) -> None:
+        """End every run in order, with its grace: the home that it belongs to is gone."""
+        if self._late == "timeout":
+            self._complain(f"HAYMAKER_HOME was removed, so its agents are ended: {' '.join(sorted(self.by_key))}")
+        self._late, self._due = "stopped", 0.0
+        for run in self.by_key.values():
+            if run.end is None and not run.reason:
+                run.deadline = 0.0
+
     def _time_out(self, late: list[Run], now: float) -> None:
         try:
             snapshot = process_table.take_snapshot()
@@ -358,7 +369,7 @@ class Runs:
                 run.deadline = now + 0.5
             return
         for run in late:
-            kill = run.reason == "timeout"
-            run.reason = "timeout"
+            kill = bool(run.reason)
+            run.reason = run.reason or self._late
             run.deadline = now + (0.2 if kill else run.grace)
             self._signal(snapshot.members(run.key, run.leader), kill=kill)

@@ -19,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+import syslog
 import time
 
 from agent_haymaker.engines import claims
@@ -32,6 +33,7 @@ PROTOCOL = 1
 _LONGEST = 64 << 20  # of one request, in bytes
 _LINGER = 1.0  # seconds without agents and connections before the shim ends
 _LOG_LIMIT = 256 << 10
+_HOME_EVERY = 2.0  # seconds between two looks whether the home is still there
 _NO_AGENTS_BUT_ORDERS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -57,7 +59,7 @@ def run(folder: str) -> None:
             return
         for name in (claims.RUNS, claims.LOGS):
             os.makedirs(name, 0o700, exist_ok=True)
-        server = Server(home)
+        server = Server(home, folder)
     except OSError as error:
         os.write(1, f"error: {error}\n".encode(errors="replace"))
         return
@@ -99,8 +101,12 @@ class Connection:
 class Server:
     """The listening shim. Made with the lock held."""
 
-    def __init__(self, home: int) -> None:
+    def __init__(self, home: int, folder: str) -> None:
         self._home = home
+        self._install_file = os.path.join(os.path.dirname(os.path.dirname(folder)), "install")
+        self._install = self._read_install()
+        self._next_home_look = 0.0
+        self._home_was_gone = False
         self._runs = Runs(home, self._complain)
         self._runs.adopts = _adopt_orphans()
         self._connections: dict[int, Connection] = {}
@@ -140,8 +146,36 @@ class Server:
                 os.write(fd, f"{now} {text}\n".encode(errors="replace"))
             finally:
                 os.close(fd)
+        except OSError:  # the disk refuses, or there is no home any more: the host's own log is what is left
+            syslog.syslog(syslog.LOG_WARNING, f"haymaker: {text}")
+
+    def _read_install(self) -> bytes | None:
+        try:
+            fd = os.open(self._install_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return os.read(fd, 64)
+            finally:
+                os.close(fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError:
-            pass  # the disk refuses: nobody to tell
+            return self._install  # it is there
+
+    def _look_home(self, now: float) -> float:
+        """
+        End every run once the home was removed, since nobody could find them any more; give when to look again.
+
+        Gone is a home whose folder of claims is unlinked, and that was not put back: two looks in a row must say so.
+        """
+        if now >= self._next_home_look:
+            self._next_home_look = now + _HOME_EVERY
+            gone = os.fstat(self._home).st_nlink == 0 and (
+                self._install is None or self._read_install() != self._install
+            )
+            if gone and self._home_was_gone:
+                self._runs.abandon()
+            self._home_was_gone = gone
+        return self._next_home_look
 
     def serve(self) -> None:
         """Loop until there is no agent, no unwritten line and no connection."""
@@ -153,6 +187,8 @@ class Server:
             if self._is_over():
                 return
             now = time.monotonic()
+            if self._runs.by_key:
+                due = min(due or now + _HOME_EVERY, self._look_home(now))
             if self._idle_since is not None:
                 due = min(due or now + _LINGER, self._idle_since + _LINGER)
             wait = 0 if more_to_sync else None if due is None else max(0, int((due - now) * 1000) + 1)
@@ -186,7 +222,8 @@ class Server:
         if self._connections:
             return False
         # Who connects from here on gets an end of file before any answer, and starts a shim of its own.
-        os.unlink(claims.SOCKET)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(claims.SOCKET)
         self._listener.close()
         return True
 

@@ -1,0 +1,61 @@
+"""The whole HAYMAKER_HOME is removed under running agents: they end, and nothing runs twice or unknown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import suppress
+
+import pytest
+
+from agent_haymaker.testing import eventually
+
+
+@pytest.fixture
+def deployed(world):
+    world.declare("web")
+    world.declare("clan", "family", run={"terminationGracePeriod": "1s"})
+    world.apply()
+    world.one("web")
+    eventually(lambda: len(world.everybody()) == 4)  # web, and clan with two descendants
+    return world
+
+
+def remove_home(world):
+    def removed():
+        with suppress(FileNotFoundError, OSError):
+            shutil.rmtree(world.home)
+        return not world.home.exists()
+
+    eventually(removed)
+
+
+def test_agents_whose_home_was_removed_are_ended_and_the_next_apply_starts_them_anew(deployed):
+    world = deployed
+    remove_home(world)
+    world.apply(code=5)  # at once, so the old ones still run
+    world.check_once()
+    eventually(lambda: not world.everybody(), within=20)
+    assert "deployed web" in world.apply("--only", "web").out
+    world.check_once()
+    assert world.starts("web") == 2
+
+
+def test_agents_whose_home_and_shim_are_gone_are_named_and_never_doubled(deployed):
+    world = deployed
+    before = {agent.run_id for agent in world.everybody()}
+    world.kill(world.shim)
+    remove_home(world)
+    said = world.apply(code=5)
+    assert all(f"a process carries run {run_id}" in said.out for run_id in before), str(said)
+    assert {agent.run_id for agent in world.everybody()} == before
+    told = world.run("doctor")
+    assert told.code == 1
+    for run_id in before:
+        [pid] = re.findall(rf"run {re.escape(run_id)} \(pid (\d+)\) is alive, and its records were removed", told.out)
+        assert f"kill {pid}" in told.out
+    for agent in world.everybody():
+        world.kill(agent.pid)
+    world.settle()
+    world.check_once()
+    assert world.run("doctor").code == 0
