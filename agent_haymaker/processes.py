@@ -130,6 +130,19 @@ def identify(pid: int) -> ProcessId | None:
     return None if row is None or row.dead else ProcessId(pid, row.started, boot_id())
 
 
+def is_suspended(pid: int) -> bool:
+    """Tell whether whoever has this pid is stopped, by SIGSTOP or a debugger, and so answers nobody."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        except (psutil.Error, OSError):
+            return False
+    stat = _read(f"/proc/{pid}/stat") or b""
+    return stat[stat.rfind(b")") + 2 :][:1] in (b"T", b"t")
+
+
 def is_alive(process: ProcessId) -> bool:
     """Tell whether this very process still runs. A zombie does not."""
     return process.boot == boot_id() and identify(process.pid) == process

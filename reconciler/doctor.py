@@ -246,11 +246,15 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
 
 
 def _shim(app: App, inventory: Inventory) -> Iterator[Checked]:
-    from agent_haymaker.engines.shim_socket import is_shim_there
+    from agent_haymaker.engines import shim_socket
 
     del inventory
     live = sum(1 for seen in app.engine.list() if seen.state.is_live)
-    if is_shim_there(f"{app.home}/engines/local"):
+    if shim_socket.is_shim_there(f"{app.home}/engines/local"):
+        told = shim_socket.ask(f"{app.home}/engines/local", {"op": "unwritten"}, fence=False)
+        for key, why in (told or {}).get("why", {}).items():
+            yield Checked("shim", "fail", f"it cannot write down what became of run {key}: {why}",
+                          "free the disk, or let this user write in engines/local/runs again; it tries on")  # fmt: skip
         yield Checked("shim", "ok", "it is there, and records how runs end")
     elif live:
         yield Checked("shim", "warn", f"it was killed while {live} runs are alive: how they end will not be known",

@@ -187,10 +187,11 @@ class Effects:
         await self._conclude(await self._with_state(entry))
 
     async def _stop(self, action: Action) -> str:
-        entry = self._current[action.name]
+        entry, want = self._current[action.name], self.want.get(action.name)
+        if action.replaces and want is not None:
+            await self._check_successor(want, entry)
         await self._intend(action, None)
         entry = await self._stop_run(entry)
-        want = self.want.get(action.name)
         if want is not None and not action.replaces:
             entry = _declared(entry, want, self.root)
         await self._conclude(await self._with_state(entry))
@@ -297,6 +298,12 @@ class Effects:
         entry = replace(entry, run=run)
         self._remember(entry)
         return entry
+
+    async def _check_successor(self, want: Desired, entry: Entry) -> None:
+        """Refuse a replacement before it stops anything, where it is known that the new run could not start."""
+        from reconciler.launch import run_spec
+
+        await self.engine.check(run_spec(want, entry, self.environ))
 
     async def _forget(self, old: Run | None, new: Run | None = None) -> None:
         """Let the engine drop an ended run and its checks, unless `new` is the same. Twice does no harm."""

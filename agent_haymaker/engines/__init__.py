@@ -152,6 +152,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def check(self, spec: RunSpec) -> None:
+        """Raise what `submit` would raise for this run, as far as that is known beforehand. Starts nothing."""
+        ...
+
     def find(self, key: str) -> Observation | None:
         """Tell what became of a key, or None when nothing ever started under it. Slow and thorough."""
         ...

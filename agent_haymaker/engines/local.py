@@ -154,6 +154,10 @@ class LocalEngine:
         """Start the run, or give the one that already has this key, as the port says."""
         return await self._effects.submit(spec, key)
 
+    async def check(self, spec: RunSpec) -> None:
+        """Look for the program, leave to write, and a shim that answers, as the port says."""
+        await self._effects.check(spec)
+
     async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
         """
         End the run's whole tree, as the port says.

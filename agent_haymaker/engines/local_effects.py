@@ -69,6 +69,17 @@ class Effects:
         process = ProcessId(answer["pid"], answer["started"], answer["boot"])
         return Observation(handle_of(key, process), RunState.RUNNING, started_at=answer["at"])
 
+    async def check(self, spec: RunSpec) -> None:
+        self._make_home()
+        _check_writable(f"{self._home}/{claims.RUNS}")
+        _check_writable(self._agents)
+        program = spec.argv[0] if spec.argv else ""
+        if "/" not in program or os.path.isabs(program):  # else it may come with the workspace
+            workspace = local_files.workspace_path(self._agents, spec.workspace)
+            local_files.find_program(program, spec.env.get("PATH", ""), workspace)
+        async with self._shim.session() as shim:
+            await shim.ask({"op": "ping"})
+
     def _request(self, spec: RunSpec, key: str, program: str, workspace: str) -> dict[str, object]:
         limits = {"memory": spec.memory_bytes, "cpu": spec.cpu_seconds, "files": spec.open_files}
         return {
@@ -295,6 +306,12 @@ class Effects:
                 return
             pause = 0.005 if offset != begun else min(pause * 2, 0.25)
             await asyncio.sleep(pause)
+
+
+def _check_writable(folder: str) -> None:
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
+        fix = f"chmod u+rwx {folder}, or give it to this user"
+        raise PlatformError("Permission denied: nothing can be made in this folder", where=folder, fix=fix)
 
 
 class _Piece(NamedTuple):

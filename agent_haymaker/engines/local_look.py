@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agent_haymaker.engines.claims import Claim
 
 ENGINE = "local"
+_PATIENCE = 5.0  # seconds
 _SOME_TIME = 15.0  # a stop that is over its grace by this much has stopped nothing
 
 
@@ -84,6 +85,14 @@ def gone(claim: Claim, why: str) -> Found:
     return Found(Observation(handle_of(claim.key, claim.process), state, how, claim.spawned_at, why))
 
 
+def _unwritten_end(claim: Claim, answer: Mapping[str, Any] | None) -> Found | None:
+    """Give the end that the shim knows and could not write down, where its answer tells of one."""
+    for run in (answer or {}).get("runs", ()):
+        if "ended" in run.get("unwritten", ()):
+            claim.add(run["unwritten"])
+    return ended(claim, claim.end) if claim.end is not None else None
+
+
 class Looker:
     """Looks at the runs of one `engines/local` folder. `fence`: the caller holds the pass lock."""
 
@@ -91,6 +100,17 @@ class Looker:
         self._home = home
         self._fence = fence
         self._snapshot: tuple[float, process_table.Snapshot] | None = None
+        self._silent: tuple[float, TryAgain] | None = None  # until when a shim that did not answer is asked no more
+
+    def _ask(self, question: Mapping[str, object]) -> dict[str, Any] | None:
+        """Ask the shim; many questions to one that does not answer wait for it once."""
+        if self._silent is not None and time.monotonic() < self._silent[0]:
+            raise self._silent[1]
+        try:
+            return shim_socket.ask(self._home, question, fence=self._fence)
+        except TryAgain as error:
+            self._silent = (time.monotonic() + _PATIENCE, error)
+            raise
 
     def look(self, key: str, handle: Handle | None = None, *, until: float = 0.0) -> Found | None:
         """
@@ -142,28 +162,29 @@ class Looker:
                     return ended(again, again.left)
                 return gone(again, "its process is gone, and its shim was killed before it")
             left = until - time.monotonic()
+            if until and left <= 0 and again.left is None:
+                found = _unwritten_end(again, self._ask({"op": "list", "key": again.key}))
+                if found is not None:
+                    return found
             if again.left is not None or left <= 0:
                 detail = "its leader has ended; what it left behind is being ended"
-                found = Observation(handle_of(again.key, again.process), RunState.STOPPING, detail=detail)
-                return Found(found)
+                return Found(Observation(handle_of(again.key, again.process), RunState.STOPPING, detail=detail))
             time.sleep(min(pause, left))
             pause = min(pause * 2, 0.05)
 
     def _unrecorded(self, claim: Claim) -> Found:
         """It is claimed, and no process is written down: its shim knows, or was killed on the way."""
         if processes.is_alive(claim.shim):
-            answer = shim_socket.ask(self._home, {"op": "list", "key": claim.key}, fence=self._fence)
+            answer = self._ask({"op": "list", "key": claim.key})
             for run in (answer or {}).get("runs", ()):
                 if "pid" in run:
                     return live(claim.key, ProcessId(run["pid"], run["started"], run["boot"]))
-                if "ended" in run.get("unwritten", ()):
-                    claim.add(run["unwritten"])
-            if claim.end is not None:
-                return ended(claim, claim.end)
+            if (found := _unwritten_end(claim, answer)) is not None:
+                return found
             if answer is not None:
                 return self._reread(claim)
         # A child that is not quite made holds the shim's lock: wait until nobody does, or a new shim answers.
-        shim_socket.ask(self._home, {"op": "ping"}, fence=self._fence)
+        self._ask({"op": "ping"})
         again = self._reread(claim)
         if again.seen.state is not RunState.LOST:
             return again
@@ -204,9 +225,11 @@ class Looker:
         if self._fence or not os.path.exists(f"{self._home}/{claims.file_of(key)}"):
             # Once the shim has answered, what was asked of it before is done or, with the fence, dropped.
             try:
-                shim_socket.ask(self._home, {"op": "ping"}, fence=self._fence)
-            except (TryAgain, OSError) as error:
-                return unreachable(key, str(error))
+                self._ask({"op": "ping"})
+            except TryAgain as error:
+                return unreachable(key, error.what)
+            except OSError as error:
+                return unreachable(key, f"the shim cannot be reached: {error.strerror}")
         found = self.look(key, until=until)
         if found is not None:
             return found

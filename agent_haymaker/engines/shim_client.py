@@ -18,6 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import shim_socket
+from agent_haymaker.engines.shim_socket import ShimSuspended
 from agent_haymaker.errors import PlatformError, TryAgain
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class ShimClient:
 
     async def _connect(self, *, start: bool) -> Connection:
         deadline = time.monotonic() + _START_WITHIN
+        silent: TryAgain = shim_socket.why_silent(self._home, 0)
         while True:
             try:
                 link = shim_socket.connect(self._home)
@@ -92,17 +94,21 @@ class ShimClient:
                 if not start:
                     raise _NoShim from None
             else:
-                connection = Connection(link)
+                connection = Connection(link, self._home)
                 try:
                     answer = await connection.ask(shim_socket.hello(fence=self._fence), linger=True)
                     if "error" in answer:
                         connection.close()
                         raise PlatformError(str(answer["what"]), where=self._home)
                     return connection
-                except TryAgain:
-                    pass  # it was just ending
+                except ShimSuspended:
+                    raise
+                except TryAgain as error:
+                    if time.monotonic() > deadline:
+                        raise
+                    silent = error  # it was just ending
             if time.monotonic() > deadline:
-                raise TryAgain("the shim of the local engine does not answer", where=self._home)
+                raise silent
             if not await asyncio.to_thread(start_shim, self._home):
                 await asyncio.sleep(0.005)
 
@@ -110,8 +116,10 @@ class ShimClient:
 class Connection:
     """One socket to the shim. Closes itself once nobody uses it."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, home: str) -> None:
         self._loop = asyncio.get_running_loop()
+        self._home = home
+        self._pid = shim_socket.peer_of(link)
         link.setblocking(False)
         self._fd = link.detach()
         self._inbox = b""
@@ -123,6 +131,14 @@ class Connection:
         self.users = 0
         self.is_closed = False
         self._loop.add_reader(self._fd, self._read)
+        self._watch = self._loop.call_later(shim_socket.SUSPECT_AFTER, self._look_at_shim)
+
+    def _look_at_shim(self) -> None:
+        """End every wait for an answer that cannot come."""
+        if self._answers and isinstance(silent := shim_socket.why_silent(self._home, self._pid), ShimSuspended):
+            self.close(silent)
+        else:
+            self._watch = self._loop.call_later(shim_socket.SUSPECT_AFTER, self._look_at_shim)
 
     async def ask(self, question: dict[str, Any], *, linger: bool = False) -> dict[str, Any]:
         """
@@ -141,7 +157,7 @@ class Connection:
                 told: dict[str, Any] = await answer
                 return told
         except TimeoutError:
-            raise TryAgain("the shim of the local engine did not answer in time") from None
+            raise shim_socket.why_silent(self._home, self._pid) from None
         finally:
             del self._answers[number]
             if linger and not self.is_closed:
@@ -220,17 +236,19 @@ class Connection:
         if not self.is_closed:
             os.close(self._fd)  # its loop was closed under it
 
-    def close(self) -> None:
+    def close(self, why: TryAgain | None = None) -> None:
         """Let go of the socket; whoever waits is told to try again."""
         if self.is_closed:
             return
         self.is_closed = True
+        self._watch.cancel()
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         os.close(self._fd)
+        why = why or TryAgain("the shim of the local engine went away, or another pass took over")
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(TryAgain("the shim of the local engine went away, or another pass took over"))
+                answer.set_exception(why)
         for ends in self._ends.values():
             for end in ends:
                 if not end.done():

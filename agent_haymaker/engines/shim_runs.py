@@ -53,12 +53,24 @@ class Run:
         self.swept_at = 0.0
 
 
+class Line:
+    """A line that the disk refused: for which claim, whether its end is to be told to subscribers, and why."""
+
+    __slots__ = ("content", "key", "told", "why")
+
+    def __init__(self, key: str, content: dict[str, Any], *, told: bool) -> None:
+        self.key = key
+        self.content = content
+        self.told = told
+        self.why = ""
+
+
 class Runs:
     """All runs of this shim. `home` is a descriptor of `engines/local`; `complain` writes to the shim's log."""
 
     def __init__(self, home: int, complain: Callable[[str], None]) -> None:
         self.by_key: dict[str, Run] = {}
-        self.pending: list[tuple[str, dict[str, Any], bool]] = []  # key, line, tell subscribers
+        self.pending: list[Line] = []  # refused by the disk, in the order they came
         self.ended: list[str] = []  # keys whose end was just written
         self._home = home
         self._complain = complain
@@ -156,29 +168,33 @@ class Runs:
     # -- records
 
     def _write(self, key: str, line: dict[str, Any], *, told: bool = False) -> None:
-        if any(waiting[0] == key for waiting in self.pending) or not self._append(key, line, told=told):
-            self.pending.append((key, line, told))
+        made = Line(key, line, told=told)
+        if any(waiting.key == key for waiting in self.pending) or not self._append(made):
+            self.pending.append(made)
             self._due = 0.0
 
-    def _append(self, key: str, line: dict[str, Any], *, told: bool) -> bool:
+    def _append(self, line: Line) -> bool:
         try:
-            claims.append(self._home, key, line)
+            claims.append(self._home, line.key, line.content)
         except FileNotFoundError:
             pass  # forgotten meanwhile: nobody wants it
         except OSError as error:
-            self._complain(f"{key}: {error.strerror}; kept, to be written later")
+            why = os.strerror(error.errno or 0)
+            if why != line.why:  # else it is said twice a second
+                line.why = why
+                self._complain(f"{line.key}: {why}; kept, to be written later")
             return False
-        if told:
-            self._unsynced.append(key)
-            self.ended.append(key)
+        if line.told:
+            self._unsynced.append(line.key)
+            self.ended.append(line.key)
         return True
 
     def write_pending(self) -> None:
         """Try again what the disk refused, in the order it came."""
-        refused: list[tuple[str, dict[str, Any], bool]] = []
-        for key, line, told in self.pending:
-            if any(waiting[0] == key for waiting in refused) or not self._append(key, line, told=told):
-                refused.append((key, line, told))
+        refused: list[Line] = []
+        for line in self.pending:
+            if any(waiting.key == line.key for waiting in refused) or not self._append(line):
+                refused.append(line)
         self.pending = refused
 
     def sync_some(self, count: int = 16) -> bool:

@@ -305,6 +305,8 @@ class Server:
         if op == "subscribe":
             connection.subscribed = True
             return {"live": list(self._runs.by_key)}
+        if op == "unwritten":
+            return {"why": {line.key: line.why for line in self._runs.pending if line.why}}
         if op == "ping":
             return {"v": PROTOCOL}
         return {"error": "platform", "what": "this shim does not know what was asked"}
@@ -324,7 +326,9 @@ class Server:
             {"key": run.key, **run.leader._asdict(), "at": run.started_at, "ending": run.end is not None}
             for run in runs
         ]
-        unwritten = [{"key": k, "unwritten": line} for k, line, _ in self._runs.pending if key in (None, k)]
+        unwritten = [
+            {"key": line.key, "unwritten": line.content} for line in self._runs.pending if key in (None, line.key)
+        ]
         return described + unwritten
 
     def _tell(self) -> None:

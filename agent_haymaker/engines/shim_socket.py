@@ -13,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from agent_haymaker import processes
 from agent_haymaker.engines import claims
 from agent_haymaker.errors import TryAgain
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL = 1
+SUSPECT_AFTER = 1.0  # seconds without an answer, after which it is looked whether the shim can answer at all
 _LONGEST_PATH = 100  # of a socket's address: 108 bytes on Linux, 104 elsewhere
+
+
+class ShimSuspended(TryAgain):
+    """The shim is there and was sent SIGSTOP: whoever waits would wait for ever."""
 
 
 _holder: tuple[int, str] | None = None
@@ -88,6 +94,33 @@ def connect(home: str) -> socket.socket:
     return link
 
 
+def peer_of(link: socket.socket) -> int:
+    """Give the pid of the process that listens at the other end, or 0 where this system does not tell."""
+    import socket
+
+    try:
+        if sys.platform == "linux":
+            return int.from_bytes(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+        return link.getsockopt(0, 2)  # SOL_LOCAL, LOCAL_PEERPID
+    except OSError:
+        return 0
+
+
+def why_silent(home: str, pid: int) -> TryAgain:
+    """Give the error of a shim that does not answer, and what a person can do about it."""
+    if pid and processes.is_suspended(pid):
+        return ShimSuspended(
+            f"the shim of the local engine is suspended and answers nobody; `kill -CONT {pid}` wakes it",
+            where=home,
+            fix="wake it, then run the command again",
+        )
+    return TryAgain(
+        f"the shim of the local engine ({f'pid {pid}' if pid else 'its pid is unknown'}) does not answer",
+        where=home,
+        fix="the host may be very busy: run the command again; its agents survive it if it is killed",
+    )
+
+
 def ask(
     home: str, question: Mapping[str, object], *, fence: bool, timeout_seconds: float = 5.0
 ) -> dict[str, Any] | None:
@@ -95,25 +128,32 @@ def ask(
     Ask the shim one question; None when there is no shim (any more).
 
     Raises:
-        TryAgain: there is one, and it did not answer in time.
+        TryAgain: there is one, and it did not answer in time, or is suspended (at once).
     """
     deadline = time.monotonic() + timeout_seconds
+    patience, pid = SUSPECT_AFTER, 0
     while True:
         try:
             with connect(home) as link:
-                link.settimeout(max(0.01, deadline - time.monotonic()))
+                pid = peer_of(link)
+                link.settimeout(max(0.01, min(patience, deadline - time.monotonic())))
                 requests = ({**hello(fence=fence), "id": 0}, {**question, "id": 1})
                 link.sendall(b"".join(json.dumps(request).encode() + b"\n" for request in requests))
                 answers = _lines(link)
                 first, second = next(answers, None), next(answers, None)
                 if first is not None and second is not None:
                     return second
+        except TimeoutError:
+            silent = why_silent(home, pid)
+            if isinstance(silent, ShimSuspended):
+                raise silent from None
+            patience = timeout_seconds
         except OSError:
             pass
         if not is_shim_there(home):
             return None
         if time.monotonic() >= deadline:
-            raise TryAgain("the shim of the local engine does not answer", where=home)
+            raise why_silent(home, pid)
         time.sleep(0.005)  # it is just starting, or just ending
 
 

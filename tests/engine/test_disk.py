@@ -15,7 +15,7 @@ import pytest
 from conftest import World
 from support.plain import as_a_plain_user
 
-from agent_haymaker.engines import RunState
+from agent_haymaker.engines import RunState, shim_socket
 from agent_haymaker.errors import PlatformError
 from agent_haymaker.testing import eventually
 
@@ -33,6 +33,15 @@ def small(tmp_path):
     yield world
     world.end()
     eventually(lambda: subprocess.run(["umount", mount], capture_output=True, check=False).returncode == 0)
+
+
+EXIT_WHEN_TOLD = """
+import signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
+print("ready", end="", flush=True)
+while True:
+    signal.pause()
+"""
 
 
 def fill(world):
@@ -65,16 +74,20 @@ def test_with_a_full_disk_nothing_starts_and_the_next_submit_after_space_is_made
 
 @root_only
 def test_an_exit_that_the_full_disk_refuses_is_kept_and_written_when_there_is_space(small):
-    handle = small.shell("while [ ! -e go ]; do sleep 0.02; done; exit 3").handle
+    handle = small.python(EXIT_WHEN_TOLD).handle
+    eventually(lambda: small.log(handle) == b"ready")
     path = small.claim_path(handle.key)
     # On tmpfs a file's last page takes what fits: fill it up, so that one more line needs a page that is not there.
-    (small.home / "agents" / "agent-1" / "go").touch()
     with path.open("ab") as file:
         file.write(b'{"stop_requested": 1, "grace": 0}\n' * ((4096 - path.stat().st_size) // 34))
     fill(small)
+    os.kill(handle.token["pid"], signal.SIGUSR1)
     eventually(lambda: not small.alive(handle.key))
-    assert small.look(handle).state is RunState.STOPPING
-    assert small.shim
+    seen = small.look(handle)
+    assert (seen.state, seen.exit.code) == (RunState.FAILED, 3), "its shim knows"
+    assert b"ended" not in path.read_bytes()
+    told = shim_socket.ask(str(small.local), {"op": "unwritten"}, fence=False)
+    assert told["why"] == {handle.key: "No space left on device"}
     (small.home.parent / "ballast").unlink()
     seen = small.wait(handle)
     assert (seen.state, seen.exit.code) == (RunState.FAILED, 3)

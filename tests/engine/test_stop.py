@@ -289,9 +289,9 @@ def test_an_agent_that_overwrote_its_environment_is_known_by_claim_parent_and_pl
         (lambda raw: raw + b'{"pid": 77, "started": 5, "boot": "x", "at": 1}\n', "two processes"),
         (lambda raw: raw + b'{"whatever": 1}\n', "unknown kind"),
         (lambda raw: raw[: len(raw) // 4], "cut off"),
-        ("directory", "cannot be read"),
+        ("directory", "not a regular file"),
         ("symlink", "cannot be opened"),
-        ("pipe", "empty"),
+        ("pipe", "not a regular file"),
     ],
 )
 def test_a_claim_file_that_cannot_be_read_exactly_is_doubt_and_nobody_is_touched(world, content, says, tmp_path):

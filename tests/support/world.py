@@ -165,8 +165,8 @@ class World:
         assert "fault in haymaker" not in said.err + said.out, str(said)
         return said
 
-    def apply(self, *args: str, code: int | None = 0, **env: str) -> Said:
-        said = self.run("apply", "-f", str(self.manifests), "--yes", *args, **env)
+    def apply(self, *args: str, code: int | None = 0, within: float = 60.0, **env: str) -> Said:
+        said = self.run("apply", "-f", str(self.manifests), "--yes", *args, within=within, **env)
         assert code is None or said.code == code, str(said)
         return said
 
