@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from agent_haymaker.engines.claims import Claim
 
 ENGINE = "local"
-_PATIENCE = 5.0  # seconds
 _SOME_TIME = 15.0  # a stop that is over its grace by this much has stopped nothing
 
 
@@ -100,16 +99,16 @@ class Looker:
         self._home = home
         self._fence = fence
         self._snapshot: tuple[float, process_table.Snapshot] | None = None
-        self._silent: tuple[float, TryAgain] | None = None  # until when a shim that did not answer is asked no more
+        self._suspended: shim_socket.ShimSuspended | None = None
 
     def _ask(self, question: Mapping[str, object]) -> dict[str, Any] | None:
-        """Ask the shim; many questions to one that does not answer wait for it once."""
-        if self._silent is not None and time.monotonic() < self._silent[0]:
-            raise self._silent[1]
+        """Ask the shim; many questions to one that is suspended wait for it once."""
+        if self._suspended is not None and processes.is_suspended(self._suspended.pid):
+            raise self._suspended
         try:
             return shim_socket.ask(self._home, question, fence=self._fence)
-        except TryAgain as error:
-            self._silent = (time.monotonic() + _PATIENCE, error)
+        except shim_socket.ShimSuspended as error:
+            self._suspended = error
             raise
 
     def look(self, key: str, handle: Handle | None = None, *, until: float = 0.0) -> Found | None:

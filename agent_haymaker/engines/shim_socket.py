@@ -30,6 +30,14 @@ _LONGEST_PATH = 100  # of a socket's address: 108 bytes on Linux, 104 elsewhere
 class ShimSuspended(TryAgain):
     """The shim is there and was sent SIGSTOP: whoever waits would wait for ever."""
 
+    def __init__(self, home: str, pid: int) -> None:
+        self.pid = pid
+        super().__init__(
+            f"the shim of the local engine is suspended and answers nobody; `kill -CONT {pid}` wakes it",
+            where=home,
+            fix="wake it, then run the command again",
+        )
+
 
 _holder: tuple[int, str] | None = None
 
@@ -109,11 +117,7 @@ def peer_of(link: socket.socket) -> int:
 def why_silent(home: str, pid: int) -> TryAgain:
     """Give the error of a shim that does not answer, and what a person can do about it."""
     if pid and processes.is_suspended(pid):
-        return ShimSuspended(
-            f"the shim of the local engine is suspended and answers nobody; `kill -CONT {pid}` wakes it",
-            where=home,
-            fix="wake it, then run the command again",
-        )
+        return ShimSuspended(home, pid)
     return TryAgain(
         f"the shim of the local engine ({f'pid {pid}' if pid else 'its pid is unknown'}) does not answer",
         where=home,

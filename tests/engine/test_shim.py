@@ -246,7 +246,7 @@ def test_a_shim_that_hangs_is_unreachable_and_nothing_is_guessed(world, monkeypa
         assert world.look(handle).state is RunState.RUNNING
         found = world.engine.find("some-other-key")
         assert found.state is RunState.UNREACHABLE
-        assert "does not answer" in found.detail
+        assert f"`kill -CONT {shim}` wakes it" in found.detail
         assert world.engine.find(handle.key).state is RunState.RUNNING
     finally:
         os.kill(shim, signal.SIGCONT)
