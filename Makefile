@@ -5,17 +5,20 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+SDKS := claude copilot microsoft
+COPILOT_CLI_VERSION := 1.0.102
 WORKERS ?= 4
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check lint soak check-slow golden bench lock clean
+.PHONY: help demo install test check lint soak check-slow sdks check-sdks golden bench lock clean
 
 help:
 	@echo 'make demo        install, and converge the fleet in manifests/'
 	@echo 'make test        the tests'
 	@echo 'make check       lint, types, import contracts, then the tests'
 	@echo 'make check-slow  the long tests of the real thing'
+	@echo 'make check-sdks  the agent SDKs, each in an environment of its own (make sdks installs them: 1 GB)'
 	@echo 'make soak        kills at random instants, for minutes'
 	@echo 'make golden      rewrite the expected outputs under tests/; review the diff as behaviour'
 	@echo 'make bench       measure; PEERS=DIR beside the peers installed there, BENCH="--large" with 10,000 too'
@@ -65,6 +68,27 @@ soak: .venv/.dev
 
 check-slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow -n $(WORKERS)
+
+sdks: $(SDKS:%=.venv/sdk-%/.ready)
+
+# An environment each: their dependencies need not fit together, and a missing one cannot pass for a skipped test.
+.venv/sdk-%/.ready: .venv/.python pyproject.toml requirements/sdk-%.txt requirements/build.txt
+	@echo 'installing the $* SDK' >&2
+	@"$(PYTHON)" -m venv .venv/sdk-$*
+	@$(INSTALL:.venv/%=.venv/sdk-$*/%) -r requirements/sdk-$*.txt -r requirements/build.txt
+	@$(PIP:.venv/%=.venv/sdk-$*/%) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Copilot's SDK drives a program that comes from npm.
+.venv/sdk-copilot/.ready: .venv/sdk-copilot/cli/.ready
+.venv/sdk-copilot/cli/.ready:
+	@npm install --no-audit --no-fund --silent --prefix .venv/sdk-copilot/cli "@github/copilot@$(COPILOT_CLI_VERSION)"
+	@touch $@
+
+check-sdks: sdks
+	@failed=; for sdk in $(SDKS); do echo "== $$sdk"; \
+		.venv/sdk-$$sdk/bin/python -m pytest -m sdk -W ignore::ResourceWarning tests/sdk/test_$$sdk.py || failed=1; \
+		done; test -z "$$failed"  # what an SDK leaves open is its own affair
 
 golden: .venv/.dev
 	GOLDEN=1 $(BIN)/python -m pytest -n $(WORKERS)

@@ -82,7 +82,7 @@ def test_the_version_stands_in_the_changelog():
 
 def test_what_the_makefile_promises_is_phony_and_explained():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in ("demo", "test", "check", "check-slow", "golden", "bench", "lock", "clean"):
+    for target in ("demo", "test", "check", "check-slow", "check-sdks", "golden", "bench", "lock", "clean"):
         assert re.search(rf"^\.PHONY:.*\b{target}\b", text, re.MULTILINE), target
         assert re.search(rf"make {target} ", text), f"make help does not name {target}"
 

@@ -1,0 +1,5 @@
+"""The agent SDKs, each in an environment of its own: `make check-sdks`. In any other environment these are not run."""
+
+from model_server.fixtures import serve
+
+__all__ = ["serve"]
