@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import dataclass, field, replace
@@ -138,13 +139,9 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
         )
 
     plan = decide()
-    strays = _strays(app, engine, world, plan)
-    if strays:
-        for name, key in strays.items():
-            doubt = (
-                f"a process carries run {key}, which no record here knows (records were removed, lost or put back); "
-                "end it first: `haymaker doctor` names it"
-            )
+    doubts = _strays(app, engine, world, plan) | _unsure(engine, world, {a.name for a in plan.actions})
+    if doubts:
+        for name, doubt in doubts.items():
             seen[name] = replace(seen.get(name) or Observed(name, "", fleet, "", 0), doubt=doubt)
         plan = decide()
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
@@ -155,7 +152,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
 
 def _strays(app: App, engine: Engine, world: World, plan: Plan) -> dict[str, str]:
     """
-    Map each name that is about to start to a live run of it that its record does not know.
+    Say of each name that is about to start which live run of it its record does not know.
 
     Records can be lost, or put back from a backup; the kernel's own list of what runs cannot. A start beside such a
     run would make two.
@@ -175,8 +172,22 @@ def _strays(app: App, engine: Engine, world: World, plan: Plan) -> dict[str, str
             name = entry.name if entry is not None and entry.id == deployment_id else name
         known = entry.run.key if entry is not None and entry.run is not None else ""
         if name in starting and run != known:
-            strays[name] = key
+            strays[name] = (
+                f"a process carries run {key}, which no record here knows (records were removed, lost or put back); "
+                "end it first: `haymaker doctor` names it"
+            )
     return strays
+
+
+def _unsure(engine: Engine, world: World, names: set[str]) -> dict[str, str]:
+    """Say of each live run that is about to be acted on why its engine could not be sure whom it would stop."""
+    live = [
+        (name, Handle.from_json(run.handle))
+        for name in sorted(names & world.entries.keys())
+        if (run := world.entries[name].run) is not None and run.handle is not None and not run.recorded
+    ]
+    seen = engine.observe([handle for _, handle in live], closely=True) if live else []
+    return {n: look.detail for (n, _), look in zip(live, seen, strict=True) if look.state is RunState.UNREACHABLE}
 
 
 def _with_limit_notes(plan: Plan, want: dict[str, Desired], engine: Engine) -> Plan:

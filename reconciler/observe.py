@@ -49,7 +49,7 @@ class World:
 
 
 def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable[str] | None = None) -> World:
-    """Look at every deployment of every fleet, or only at those in `names`."""
+    """Look at every deployment of every fleet, or only at those in `names`, and then more closely."""
     world = World()
     chosen = inventory.entries.keys() | inventory.intents.keys() if names is None else set(names)
     open_runs: list[tuple[Entry, Handle]] = []
@@ -63,7 +63,7 @@ def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable
         world.entries[name] = entry
         if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
             open_runs.append((entry, Handle.from_json(entry.run.handle)))
-    found = engine.observe([handle for _, handle in open_runs]) if open_runs else []
+    found = engine.observe([handle for _, handle in open_runs], closely=names is not None) if open_runs else []
     looked = {entry.name: seen for (entry, _), seen in zip(open_runs, found, strict=True)}
     states = _state_records(home)
     for name, entry in world.entries.items():
@@ -80,7 +80,7 @@ def observe_one(entry: Entry, engine: Engine) -> tuple[Observed, Entry]:
     """Look at the run of one entry; its state record and open intents are the caller's matter."""
     look = None
     if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
-        look = engine.observe([Handle.from_json(entry.run.handle)])[0]
+        look = engine.observe([Handle.from_json(entry.run.handle)], closely=True)[0]
     return _see(entry, look, engine)
 
 

@@ -160,8 +160,12 @@ class Engine(Protocol):
         """Tell what became of a key, or None when nothing ever started under it. Slow and thorough."""
         ...
 
-    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
-        """Look at many runs at once, in the order given. Fast: this is most of a pass that changes nothing."""
+    def observe(self, handles: Sequence[Handle], *, closely: bool = False) -> list[Observation]:
+        """
+        Look at many runs at once, in the order given. Fast: this is most of a pass that changes nothing.
+
+        With `closely` the engine's own records of live runs are read too: one that it could not stop is UNREACHABLE.
+        """
         ...
 
     def list(self, owner: str | None = None) -> Iterable[Observation]:

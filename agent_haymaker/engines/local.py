@@ -56,9 +56,9 @@ class LocalEngine:
         found = self._looker.find(key)
         return None if found is None else found.seen
 
-    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
+    def observe(self, handles: Sequence[Handle], *, closely: bool = False) -> list[Observation]:
         """
-        Look at many runs at once, in the order given: 6 µs for a live one.
+        Look at many runs at once, in the order given: 6 µs for a live one, five times that with `closely`.
 
         A run whose process has just ended is given up to two seconds for its shim to write down how.
         """
@@ -73,6 +73,9 @@ class LocalEngine:
         seen = []
         for handle, process in zip(handles, named, strict=True):
             if process is not None and next(alive):
+                if closely and (doubt := self._looker.doubt(handle)):
+                    seen.append(Observation(handle, RunState.UNREACHABLE, detail=doubt))
+                    continue
                 seen.append(Observation(handle, running, None, started_at(process)))
                 continue
             until = until or time.monotonic() + _PATIENCE

@@ -111,6 +111,14 @@ class Looker:
             self._suspended = error
             raise
 
+    def doubt(self, handle: Handle) -> str:
+        """Say why the claim file of a run cannot be relied on, "" where it can, or is gone."""
+        try:
+            claim = claims.read(self._home, handle.key)
+        except claims.BadClaim as bad:
+            return f"claim file {claims.file_of(handle.key)}: {bad}"
+        return "its handle names another process than its claim file" if claim and not agrees(handle, claim) else ""
+
     def look(self, key: str, handle: Handle | None = None, *, until: float = 0.0) -> Found | None:
         """
         Return what a key's claim file says, checked with the kernel; None when there is no claim.

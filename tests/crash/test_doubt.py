@@ -55,3 +55,26 @@ def test_agents_outlive_their_shim_and_are_stopped_without_it(world):
     world.apply()
     world.check_exactly()
     eventually(lambda: world.record("web")["status"] == "stopped")
+
+
+def test_a_live_run_whose_claim_cannot_be_read_is_unknown_and_is_not_acted_on(world):
+    world.declare("web")
+    world.apply()
+    agent = world.one("web")
+    claim = world.claim_path(agent.run_id)
+    kept = claim.read_bytes()
+    claim.write_bytes(b"not a claim\n")
+    said = world.run("status", "web")
+    assert "health      Unknown" in said.out
+    assert f"{claim.name}: it holds a line that is not JSON" in said.out
+    told = world.run("doctor")
+    assert told.code == 1
+    assert f"run {agent.run_id}: claim file" in told.out
+    world.declare("web", config={"size": 2})
+    assert "! blocked web  claim file" in world.apply(code=5).out
+    assert "! blocked web  claim file" in world.delete(code=5).out
+    assert world.one("web").pid == agent.pid
+    claim.write_bytes(kept)
+    world.settle()
+    world.check_exactly("web")
+    assert world.starts("web") == 2
