@@ -37,11 +37,12 @@ def test_the_inline_goal_of_the_example_is_achieved(agent):
     assert (agent.folder / "output/hello.txt").read_text() == "Hello from hello\n"
 
 
-def test_the_goal_of_the_docs_is_achieved(agent, tmp_path):
-    docs = (ROOT / "docs/goal-agents.md").read_text(encoding="utf-8")
+def test_the_goal_of_the_docs_is_achieved(agent):
+    docs = (ROOT / "docs/goals.md").read_text(encoding="utf-8")
     goal = re.search(r"````markdown\n(.*?)````", docs, re.DOTALL)[1]
-    (tmp_path / "source/data").mkdir(parents=True)
-    (tmp_path / "source/data/access.log").write_text("a\nb\n")
+    (agent.folder / "inbox").mkdir()
+    for name in ("a.png", "b.txt"):
+        (agent.folder / "inbox" / name).touch()
     done = agent.run(goal)
     assert done.closing == ["Goal achieved", "Exit code: 0"]
     assert [check["status"] for check in done.result["checks"]] == ["passed", "passed", "not checked"]

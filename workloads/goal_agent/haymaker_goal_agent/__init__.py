@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from haymaker_goal_agent.packager import GoalAgentPackager
     from haymaker_goal_agent.planner import ObjectivePlanner
+    from haymaker_goal_agent.refine import PlanRefiner
     from haymaker_goal_agent.skills import SkillSynthesizer
     from haymaker_goal_agent.workload import GoalAgentWorkload
 
@@ -38,6 +39,7 @@ __all__ = [
     "GoalDefinition",
     "ObjectivePlanner",
     "PlanPhase",
+    "PlanRefiner",
     "PromptAnalyzer",
     "SDKTool",
     "SkillDefinition",
@@ -53,6 +55,7 @@ _HOMES = {
     "GoalAgentPackager": "haymaker_goal_agent.packager",
     "GoalAgentWorkload": "haymaker_goal_agent.workload",
     "ObjectivePlanner": "haymaker_goal_agent.planner",
+    "PlanRefiner": "haymaker_goal_agent.refine",
     "PromptAnalyzer": "haymaker_goal_agent.analyzer",
     "SkillSynthesizer": "haymaker_goal_agent.skills",
     "Step": "agent_haymaker.goals.reading",

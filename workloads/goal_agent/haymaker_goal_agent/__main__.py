@@ -16,7 +16,10 @@ from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
+
+    from haymaker_goal_agent.models import ExecutionPlan
 
 _USAGE = "usage: python -m haymaker_goal_agent run"
 
@@ -29,10 +32,14 @@ def main(arguments: list[str]) -> int:
         generate(Path.cwd())
         _become_the_agent()
     except HaymakerError as error:
-        from haymaker_goal_agent.automode import refuse
+        from haymaker_goal_agent.automode import FAILED, refuse
 
         _forget_earlier_verdict()
-        return refuse(error)
+        return refuse(error, FAILED if isinstance(error, PlanningError) else None)
+
+
+class PlanningError(HaymakerError):
+    """The model that was to refine the plan did not answer."""
 
 
 def generate(workspace: Path) -> Path:
@@ -55,6 +62,7 @@ def generate(workspace: Path) -> Path:
         sdk=str(config.get("sdk", "script")),
         skill_folders=[workspace / IN_A_WORKSPACE],
         config=config,
+        refine=_refiner(workspace) if config.get("plan_with_model") else None,
     )
     return GoalAgentPackager(workspace).package(bundle)
 
@@ -71,6 +79,39 @@ def _config(path: Path) -> dict[str, Any]:
         raise ManifestError("the config is not a JSON object", where=f"{path.name}:1", fix='write {"sdk": "script"}')
     read_settings(record)
     return record
+
+
+def _refiner(workspace: Path) -> Callable[[ExecutionPlan], ExecutionPlan]:
+    """Give what refines a plan: what the workspace has on record for the same goal, else the model."""
+    from haymaker_goal_agent.refine import PlanRefiner, recorded_refinement
+
+    try:
+        record = json.loads((workspace / "plan.json").read_bytes())
+    except (OSError, ValueError):
+        record = {}
+
+    def refine(plan: ExecutionPlan) -> ExecutionPlan:
+        if (known := recorded_refinement(plan, record)) is not None:
+            return known
+        from agent_haymaker.llm import LLMConfig, LLMError, create_llm_client
+
+        try:
+            client = create_llm_client(LLMConfig.from_env())
+        except (ValueError, LLMError) as error:
+            raise ManifestError(
+                f"no model can be asked to plan: {getattr(error, 'what', error)}",
+                where="config.plan_with_model",
+                fix=getattr(error, "fix", None) or "name it in the manifest's env, or leave plan_with_model out",
+            ) from error
+        try:
+            with client:
+                return PlanRefiner(client).refine(plan)
+        except LLMError as error:
+            raise PlanningError(
+                f"the plan could not be refined: {error.what}", where=error.where, fix=error.fix
+            ) from error
+
+    return refine
 
 
 def _become_the_agent() -> NoReturn:

@@ -19,9 +19,9 @@ from haymaker_goal_agent.sdks import SDKS
 from haymaker_goal_agent.skills import SkillSynthesizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from haymaker_goal_agent.models import GoalAgentBundle
+    from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle
 
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -34,17 +34,21 @@ def make_bundle(
     sdk: str = "script",
     skill_folders: Iterable[Path] = (),
     config: Mapping[str, object] | None = None,
+    refine: Callable[[ExecutionPlan], ExecutionPlan] | None = None,
 ) -> GoalAgentBundle:
     """
     Read a goal, plan it, and put its agent together; `where` names the goal in errors.
 
+    `refine` may better the plan; see `PlanRefiner`. What it raises is passed on.
+
     Raises:
         ManifestError: the goal or a skill is wrong, or something is missing.
     """
-    goal = PromptAnalyzer().analyze(goal_file, where=where)
-    plan = ObjectivePlanner().generate_plan(goal)
+    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze(goal_file, where=where))
+    if refine is not None:
+        plan = refine(plan)
     skills = SkillSynthesizer(skill_folders).synthesize_with_sdk_tools(plan, sdk=sdk)
-    return AgentAssembler().assemble(goal, plan, skills, name=name, sdk=sdk, config=config, where=where)
+    return AgentAssembler().assemble(plan.goal, plan, skills, name=name, sdk=sdk, config=config, where=where)
 
 
 def generate_agent(goal: Path, out: Path | None, *, sdk: str, name: str, force: bool) -> GeneratedAgent:

@@ -28,6 +28,9 @@ DOMAINS = (
 )
 
 
+COMPLEXITIES = ("simple", "moderate", "complex")
+
+
 @dataclass(frozen=True, slots=True)
 class GoalDefinition:
     """
@@ -43,7 +46,7 @@ class GoalDefinition:
     constraints: tuple[str, ...] = ()
     success_criteria: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
-    complexity: str = "simple"  # simple, moderate, complex
+    complexity: str = "simple"  # one of COMPLEXITIES
     raw_prompt: str = ""
     title: str = ""
     criteria: tuple[Criterion, ...] = ()
@@ -66,14 +69,29 @@ class PlanPhase:
 
 
 @dataclass(frozen=True, slots=True)
+class Refinement:
+    """
+    That a model was asked about a plan: about which goal, which model, at what cost in tokens.
+
+    `rejected` says what was wrong with its answer, which then was not taken.
+    """
+
+    goal_sha256: str
+    model: str
+    usage: Mapping[str, int] = field(default_factory=dict)
+    rejected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """Three to five phases, in order."""
+    """Three to five phases, in order. Without a `refinement` no model had a hand in it."""
 
     goal: GoalDefinition
     phases: tuple[PlanPhase, ...]
     required_skills: tuple[str, ...] = ()
     risk_factors: tuple[str, ...] = ()
     total_estimated_duration: float = 0.0
+    refinement: Refinement | None = None
 
 
 @dataclass(frozen=True, slots=True)

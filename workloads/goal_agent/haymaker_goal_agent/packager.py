@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import os
 
     from agent_haymaker.goals.reading import Check, Criterion, Step
-    from haymaker_goal_agent.models import GoalAgentBundle, PlanPhase
+    from haymaker_goal_agent.models import GoalAgentBundle, PlanPhase, Refinement
 
 PLAN_VERSION = 1
 SOURCE_DIR = "HAYMAKER_SOURCE_DIR"
@@ -126,15 +127,17 @@ def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
         "constraints": list(goal.constraints),
         "criteria": [_criterion(criterion) for criterion in goal.criteria],
         "notes": [f"prompt.md:{note.line}: {note.text}" for note in goal.notes],
-        "phases": [_phase(phase) for phase in plan.phases],
+        "phases": [phase_record(phase) for phase in plan.phases],
         "required_skills": list(plan.required_skills),
         "tools": [{"name": tool.name, "description": tool.description} for tool in bundle.tools],
         "risk_factors": list(plan.risk_factors),
         "estimated_seconds": plan.total_estimated_duration,
+        "refinement": asdict(plan.refinement) if plan.refinement else None,
     }
 
 
-def _phase(phase: PlanPhase) -> dict[str, Any]:
+def phase_record(phase: PlanPhase) -> dict[str, Any]:
+    """Give one phase as plan.json holds it."""
     return {
         "name": phase.name,
         "description": phase.description,
@@ -161,6 +164,8 @@ def _readme(bundle: GoalAgentBundle) -> str:
     lines = [f"# {goal.title}", "", goal.goal, "", f"Domain {goal.domain}, {goal.complexity}, sdk `{bundle.sdk}`."]
     lines += ["", "## Plan", ""]
     lines += [f"{number}. **{phase.name}**: {phase.description}" for number, phase in enumerate(plan.phases, 1)]
+    if plan.refinement:
+        lines += ["", _told_of(plan.refinement)]
     if goal.criteria:
         lines += ["", "## Success criteria", ""]
         lines += [
@@ -180,6 +185,12 @@ def _readme(bundle: GoalAgentBundle) -> str:
         lines += ["", "It also needs", "", *(f"- {need}" for need in needs)]
     lines += ["", *_FILES]
     return "\n".join(lines) + "\n"
+
+
+def _told_of(refinement: Refinement) -> str:
+    if refinement.rejected:
+        return f"{refinement.model} was asked to refine it, and its answer was not taken: {refinement.rejected}."
+    return f"Refined by {refinement.model}."
 
 
 def _json(record: dict[str, Any]) -> str:

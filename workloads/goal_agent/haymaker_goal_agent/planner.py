@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from haymaker_goal_agent.models import ExecutionPlan, GoalDefinition, PlanPhase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent_haymaker.goals.reading import Step
 
 SKILL_OF = {
@@ -67,14 +69,19 @@ class ObjectivePlanner:
         phases = _along_the_steps(goal) if goal.steps else _by_domain(goal)
         phases.append(_verification(goal))
         chained = [phases[0], *(_after(later, earlier) for earlier, later in pairwise(phases))]
-        needed = {name for phase in chained for name in phase.required_capabilities}
         return ExecutionPlan(
             goal=goal,
             phases=tuple(chained),
-            required_skills=tuple(sorted(SKILL_OF[name] for name in needed if name in SKILL_OF)),
+            required_skills=required_skills(chained),
             risk_factors=_risks(goal),
             total_estimated_duration=sum(phase.estimated_duration for phase in chained),
         )
+
+
+def required_skills(phases: Iterable[PlanPhase]) -> tuple[str, ...]:
+    """Name the built-in skills that serve what the phases are in need of."""
+    needed = {name for phase in phases for name in phase.required_capabilities}
+    return tuple(sorted(SKILL_OF[name] for name in needed if name in SKILL_OF))
 
 
 def _along_the_steps(goal: GoalDefinition) -> list[PlanPhase]:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-KEYS = ("goal_file", "sdk", "model", "max_turns", "check_timeout_seconds", "enable_memory", "prices")
+KEYS = ("goal_file", "sdk", "model", "max_turns", "check_timeout_seconds", "enable_memory", "plan_with_model", "prices")
 CHECK_TIMEOUT_SECONDS = 60
 MODEL_TURNS = 30
 """So many answers may a model give in one run where nobody says otherwise."""
@@ -77,6 +77,14 @@ def problems_of(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield "model", f"`model` must be the name of a model, got {config['model']!r}"
     if not isinstance(config.get("enable_memory", False), bool):
         yield "enable_memory", f"`enable_memory` must be true or false, got {config['enable_memory']!r}"
+    planned = config.get("plan_with_model", False)
+    if not isinstance(planned, bool):
+        yield "plan_with_model", f"`plan_with_model` must be true or false, got {planned!r}"
+    elif planned and sdk == "script":
+        yield (
+            "plan_with_model",
+            "`plan_with_model` needs an sdk with a model; `script` runs the steps as they stand",
+        )
     prices = config.get("prices", {})
     if not isinstance(prices, dict) or any(key not in _PRICES or not _is_price(prices[key]) for key in prices):
         yield "prices", f"`prices` must map {', '.join(_PRICES)} to US dollars for a million tokens"
