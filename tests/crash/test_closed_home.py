@@ -1,0 +1,49 @@
+"""A HAYMAKER_HOME that may be read and not written: every look works, and what would write says that it cannot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def set_mode(home, folders, files):
+    for folder, _, names in os.walk(home):
+        Path(folder).chmod(folders)
+        for path in (Path(folder, name) for name in names):
+            if path.is_file():
+                path.chmod(files)
+
+
+@pytest.fixture
+def closed(world):
+    world.plain = True
+    world.declare("web")
+    world.task("job")
+    world.settle()
+    world.one("web")
+    set_mode(world.home, 0o500, 0o400)
+    yield world
+    set_mode(world.home, 0o700, 0o600)
+
+
+def test_looks_at_a_closed_home_work_and_changes_are_refused(closed):
+    world = closed
+    alive, before = world.one("web").pid, world.snapshot()
+    folder = ["-f", str(world.manifests)]
+    looks = ("list", "status", "status web", "why web", "runs job", "logs job", "events", "plan", "apply --dry-run")
+    for command in looks:
+        verb, *rest = command.split()
+        said = world.run(verb, *rest, *(folder if verb in ("why", "plan", "apply") else ()))
+        assert said.code == 0, str(said)
+        assert "error" not in said.err, str(said)
+    told = world.run("doctor")
+    assert told.code == 1
+    assert f"{world.home} cannot be written" in told.out
+    world.declare("web", config={"size": 2})
+    for said in (world.apply(code=1), world.delete(code=1)):
+        assert "Permission denied" in said.err, str(said)
+        assert "fix: give this user write permission there" in said.err, str(said)
+    assert world.snapshot() == before
+    assert world.one("web").pid == alive
