@@ -83,6 +83,15 @@ def _check_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_key(key: SecretStr | None) -> SecretStr | None:
+    """Refuse what no header can hold: the HTTP client would quote it, key and all, when it fails."""
+    if key is None or not (text := key.get_secret_value().strip()):
+        return None
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("must be one line of ASCII without spaces")
+    return SecretStr(text)
+
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -98,7 +107,7 @@ class LLMConfig(BaseModel):
 
     provider: Provider = "anthropic"
     model: Text | None = None
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr | None, AfterValidator(_check_key)] = None
     endpoint: Annotated[Text, AfterValidator(_check_endpoint)] | None = None
     deployment: Text | None = None
     api_version: Text | None = None

@@ -91,6 +91,8 @@ def test_an_endpoint_on_this_machine_may_be_plain(endpoint):
         {"max_retries": -1},
         {"modle": "m"},
         {"provider": "azure_openai"},
+        {"api_key": "sk-secret\nsk-secret"},
+        {"api_key": "sk-secret-\N{BULLET}"},
     ],
 )
 def test_no_config_that_is_refused_shows_its_key(wrong):

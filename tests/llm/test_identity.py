@@ -11,7 +11,7 @@ import pytest
 from model_server import say
 
 from agent_haymaker.llm import LLMAuthenticationError
-from llm.conftest import Asker, config_for
+from llm.conftest import config_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,18 +45,18 @@ def managed_identity(monkeypatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("managed_identity")
-@pytest.mark.parametrize("provider", ["azure_openai", "azure_ai_foundry"])
-def test_without_a_key_the_identity_of_the_environment_asks(provider, how, serve):
+@pytest.mark.parametrize("ask", ["azure_openai", "azure_ai_foundry"], indirect=True)
+def test_without_a_key_the_identity_of_the_environment_asks(ask, serve):
     server = serve(say("Hello."))
-    assert Asker(provider, how).with_config(config_for(provider, server, api_key=None)).content == "Hello."
+    assert ask.with_config(config_for(ask.provider, server, api_key=None)).content == "Hello."
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
-@pytest.mark.parametrize("provider", ["azure_openai", "azure_ai_foundry"])
-def test_no_identity_is_an_error_about_authentication(provider, how, serve, monkeypatch):
+@pytest.mark.parametrize("ask", ["azure_openai", "azure_ai_foundry"], indirect=True)
+def test_no_identity_is_an_error_about_authentication(ask, serve, monkeypatch):
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID"):
         monkeypatch.delenv(name, raising=False)
-    config = config_for(provider, serve(), api_key=None)
+    config = config_for(ask.provider, serve(), api_key=None)
     with pytest.raises(LLMAuthenticationError, match="API_KEY"):
-        Asker(provider, how).with_config(config)
+        ask.with_config(config)

@@ -45,34 +45,31 @@ def test_it_calls_tools_and_takes_their_results(ask, serve):
     assert [(said.role, said.text) for said in server.asked[1].news] == [("tool", "result 0"), ("tool", "result 1")]
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, LLMInvalidRequestError),
-        (401, LLMAuthenticationError),
-        (403, LLMAuthenticationError),
-        (404, LLMInvalidRequestError),
-        (422, LLMInvalidRequestError),
-    ],
-)
-def test_what_another_try_would_not_change_is_an_error_at_once(ask, serve, status, kind):
-    server = serve(fail(status, "this is why"))
-    with pytest.raises(kind, match="this is why") as raised:
-        ask(server)
-    assert raised.value.status == status
-    assert raised.value.fix
-    assert len(server.requests) == 1
+LASTING = {
+    400: LLMInvalidRequestError,
+    401: LLMAuthenticationError,
+    403: LLMAuthenticationError,
+    404: LLMInvalidRequestError,
+    422: LLMInvalidRequestError,
+}
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [fail(500), fail(503), cut(at="middle"), cut(at="start")],
-    ids=["500", "503", "cut in the middle", "cut at the start"],
-)
-def test_a_passing_fault_is_tried_again(ask, serve, fault):
-    server = serve(fault, fault, say("At last."))
-    assert ask(server).content == "At last."
-    assert len(server.requests) == 3
+def test_what_another_try_would_not_change_is_an_error_at_once(ask, serve):
+    server = serve(*(fail(status, f"this is why: {status}") for status in LASTING))
+    for asked, (status, kind) in enumerate(LASTING.items(), start=1):
+        with pytest.raises(kind, match=f"this is why: {status}") as raised:
+            ask(server)
+        assert (type(raised.value), raised.value.status) == (kind, status)
+        assert raised.value.fix
+        assert len(server.requests) == asked
+
+
+def test_a_passing_fault_is_tried_again(ask, serve):
+    faults = (fail(500), fail(503), fail(529), cut(at="middle"), cut(at="start"))
+    server = serve(*(turn for fault in faults for turn in (fault, fault, say("At last."))))
+    for asked in range(1, len(faults) + 1):
+        assert ask(server).content == "At last."
+        assert len(server.requests) == 3 * asked
 
 
 def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(ask, serve):
