@@ -51,7 +51,7 @@ class Fault:
                 return LLMAuthenticationError
             case 429:
                 return LLMRateLimitError
-            case int() if 400 <= self.status < 500 and self.status not in _PASSING:
+            case int() if 300 <= self.status < 500 and self.status not in _PASSING:
                 return LLMInvalidRequestError
             case _:
                 return LLMProviderError

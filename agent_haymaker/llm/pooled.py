@@ -1,8 +1,8 @@
 """
 What the SDKs that are made alike (`anthropic`, `openai`) have in common: their HTTP clients and their errors.
 
-There is a client for blocking calls, and one for the running loop: a pool of connections belongs to the loop that
-opened it, and a program may run several loops, one after the other.
+There is a client for blocking calls, and one for each loop: a pool of connections belongs to the loop that opened it,
+and a program may run several.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from agent_haymaker.llm.config import is_loopback
 from agent_haymaker.llm.faults import Fault, words_of
@@ -19,15 +20,18 @@ from agent_haymaker.llm.sdk import CONNECT_SECONDS, SDKProvider
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from agent_haymaker.llm.config import LLMConfig
+
 
 class PooledProvider(SDKProvider):
     """Keeps the SDK's clients, and their connections, from call to call."""
 
     sdk: ModuleType
 
-    _blocking: Any = None
-    _of_loop: Any = None
-    _loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, config: LLMConfig, **more: Any) -> None:
+        super().__init__(config, **more)
+        self._blocking: Any = None
+        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     @abstractmethod
     def _open(self, http_client: Any, *, blocking: bool) -> Any:
@@ -44,10 +48,9 @@ class PooledProvider(SDKProvider):
     def async_client(self) -> Any:
         """The SDK's client for the running loop."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._of_loop = self._open(self.sdk.DefaultAsyncHttpxClient(**self._http_options()), blocking=False)
-            self._loop = loop
-        return self._of_loop
+        if loop not in self._of_loop:
+            self._of_loop[loop] = self._open(self.sdk.DefaultAsyncHttpxClient(**self._http_options()), blocking=False)
+        return self._of_loop[loop]
 
     def close(self) -> None:
         if self._blocking is not None:
@@ -56,9 +59,9 @@ class PooledProvider(SDKProvider):
 
     async def aclose(self) -> None:
         self.close()
-        if self._loop is asyncio.get_running_loop():
-            await self._of_loop.close()
-            self._of_loop = self._loop = None
+        client = self._of_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
 
     def _http_options(self) -> dict[str, Any]:
         """Follow no redirect, since the key would go along; and let no proxy stand before our own machine."""

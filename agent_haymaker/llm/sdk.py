@@ -174,7 +174,7 @@ class SDKProvider(BaseLLMProvider):
             return f"check {variables_of(provider, 'api_key')}, and what it is allowed to do"
         if fault.kind is LLMRateLimitError:
             return "wait, ask less at once, or raise the limit or quota with the provider"
-        if fault is NO_MODEL or fault.status == 404:
+        if fault is NO_MODEL or fault.status in (301, 302, 303, 307, 308, 404):
             return f"check {variables_of(provider, 'endpoint', 'model', 'deployment')}, and what stands before it"
         if fault.kind is LLMInvalidRequestError:
             return "change the request, or ask another model"

@@ -36,7 +36,7 @@ def test_when_to_come_back_is_read_in_every_form(headers, seconds):
         (Fault("", 408), LLMProviderError, True),
         (Fault("", 409), LLMProviderError, True),
         (Fault("", 413), LLMInvalidRequestError, False),
-        (Fault("", 302), LLMProviderError, True),
+        (Fault("", 302), LLMInvalidRequestError, False),
         (Fault("", 429), LLMRateLimitError, True),
         (Fault("", 429, code="insufficient_quota"), LLMRateLimitError, False),
         (Fault("", 429, headers={"x-should-retry": "false"}), LLMRateLimitError, False),
