@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 _LONGEST = 64 << 20  # of one request, in bytes
+_SEND_AT = 512  # bytes of answers that wait for no further ones
 _LINGER = 1.0  # seconds without agents and connections before the shim ends
 _LOG_LIMIT = 256 << 10
 _HOME_EVERY = 2.0  # seconds between two looks whether the home is still there
@@ -278,6 +279,8 @@ class Server:
             request = json.loads(line)
             answer = self._answer(connection, request)
             connection.outbox += json.dumps({"id": request.get("id"), **answer}).encode() + b"\n"
+            if len(connection.outbox) >= _SEND_AT:
+                self._send(connection)  # so that the client works while the next runs are started
         self._send(connection)
 
     def _send(self, connection: Connection) -> None:
