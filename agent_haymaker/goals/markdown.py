@@ -101,7 +101,11 @@ class _Reader:
     def read(self) -> Document:
         from markdown_it import MarkdownIt
 
-        tokens = MarkdownIt("commonmark").parse(self.text)
+        # Inside a paragraph only the code that it may end in matters. Emphasis and links change nothing about that,
+        # and finding them takes quadratic time; what ends in no backtick is not looked into at all.
+        parser = MarkdownIt("commonmark").disable(["emphasis", "link", "image"])
+        self.parse_inline = parser.parseInline
+        tokens = MarkdownIt("commonmark").disable("inline").parse(self.text)
         for index, token in enumerate(tokens):
             match token.type:
                 case "heading_open" if token.level == 0:
@@ -140,7 +144,18 @@ class _Reader:
         if opens_item:
             self.items[-1] = text
         self.lead = text
-        self._add("item" if opens_item else "paragraph", text, _line(token), code=_code_at_end(token))
+        self._add("item" if opens_item else "paragraph", text, _line(token), code=self._code_at_end(text))
+
+    def _code_at_end(self, text: str) -> str:
+        """Give the code in backticks that a paragraph ends in, "" when it ends in anything else."""
+        if not text.rstrip().endswith("`"):
+            return ""
+        for child in reversed(self.parse_inline(text)[0].children or []):
+            if child.type == "code_inline":
+                return child.content.strip()
+            if child.type not in ("softbreak", "hardbreak") and (child.type != "text" or child.content.strip()):
+                return ""
+        return ""
 
     def _fence(self, token: Token) -> None:
         first, end = token.map or (0, 0)
@@ -168,13 +183,3 @@ def _is_comment(html: str) -> bool:
 
 def _line(token: Token) -> int:
     return (token.map[0] if token.map else 0) + 1
-
-
-def _code_at_end(token: Token) -> str:
-    """Give the code in backticks that a paragraph ends in, "" when it ends in anything else."""
-    for child in reversed(token.children or []):
-        if child.type == "code_inline":
-            return child.content.strip()
-        if child.type not in ("softbreak", "hardbreak") and (child.type != "text" or child.content.strip()):
-            return ""
-    return ""

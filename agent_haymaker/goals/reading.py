@@ -10,6 +10,7 @@ decide. It refuses to know how the goal will be pursued.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 
 from agent_haymaker.errors import ManifestError
@@ -119,13 +120,16 @@ class Reading:
         if not self.has_structure:
             return self._criteria_in_prose()
         found: list[Criterion] = []
+        unchecked: dict[str, deque[int]] = {}  # by text: the places in `found` that have no check yet
         section = self.by_role.get("criteria", [])
-        chosen = _items_or_paragraphs(section)
+        chosen = {block.kind for block in _items_or_paragraphs(section)}
         for block in section:
-            if block in chosen:
+            if block.kind in chosen:
                 found.append(self._criterion(block))
+                if found[-1].check is None:
+                    unchecked.setdefault(block.text, deque()).append(len(found) - 1)
             elif block.kind == "fence":
-                self._attach(found, block)
+                self._attach(found, unchecked, block)
         return tuple(found)
 
     def steps(self) -> tuple[Step, ...]:
@@ -157,16 +161,16 @@ class Reading:
         check = Check("sh", self._bounded(block.code, block.line), block.line) if block.code else None
         return Criterion(block.text, block.line, check)
 
-    def _attach(self, found: list[Criterion], block: Block) -> None:
+    def _attach(self, found: list[Criterion], unchecked: dict[str, deque[int]], block: Block) -> None:
         """A runnable fence under the criteria is the check of the item around it, or one of its own."""
         if (ran := self._runnable(block)) is None:
             return
         check = Check(ran[0], block.text, block.line, ran[1])
         text = block.item or block.lead or f"the {ran[0]} block at line {block.line}"
-        for index, known in enumerate(found):
-            if known.text == text and known.check is None:
-                found[index] = Criterion(text, known.line, check)
-                return
+        if waiting := unchecked.get(text):
+            index = waiting.popleft()
+            found[index] = Criterion(text, found[index].line, check)
+            return
         found.append(Criterion(text, block.line, check))
 
     def _runnable(self, block: Block) -> tuple[str, float | None] | None:

@@ -21,7 +21,7 @@ from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, nearest, show
-from reconciler.manifest.workloads import GOAL_RUNTIME
+from reconciler.manifest.workloads import GOAL_RUNTIME, is_goal_agent
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Resolution:
         if goal is not None and goal.get("inline") is not None:
             text = goal["inline"]
             self.inline_files[GOAL_FILE] = text
-            self.criteria = self._criteria(text, "the goal", path)
+            self._read_goal(text, "the goal", path, config)
             self._take_skills(folder, path)
             return {"inline": text, "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}, rest
         if goal is not None:
@@ -179,7 +179,7 @@ class _Resolution:
         if digest == hashlib.sha256(b"").hexdigest():
             self.declared.complain(f"the goal '{file}' is empty", "write the goal", *path)
         elif digest:
-            self.criteria = self._criteria_of_file(file, path)
+            self._read_goal_file(file, path, config)
             self._take_skills(os.path.dirname(self.recipe_files[GOAL_FILE]), path)
         return {"file": file, "sha256": digest}, rest
 
@@ -195,7 +195,9 @@ class _Resolution:
         for file in files:
             self.file_digests[f"{BESIDE_A_GOAL}/{file}"] = self._take(file, folder, f"{IN_A_WORKSPACE}/{file}", path)
 
-    def _criteria_of_file(self, file: str, path: Path) -> tuple[dict[str, Any], ...]:
+    def _read_goal_file(self, file: str, path: Path, config: dict[str, Any]) -> None:
+        if not is_goal_agent(self.workload):
+            return
         try:
             text = self.references.text(self.recipe_files[GOAL_FILE])
         except Unreadable as error:
@@ -203,19 +205,27 @@ class _Resolution:
         except UnicodeDecodeError:
             self.declared.complain(f"the goal '{file}' is not UTF-8", "save it as UTF-8", *path)
         else:
-            return self._criteria(text, file, path)
-        return ()
+            self._read_goal(text, file, path, config)
 
-    def _criteria(self, text: str, file: str, path: Path) -> tuple[dict[str, Any], ...]:
-        """Read the goal's own success criteria: those with a check decide GoalMet beside `success.checks`."""
+    def _read_goal(self, text: str, file: str, path: Path, config: dict[str, Any]) -> None:
+        """Read a goal agent's own success criteria: those with a check decide GoalMet beside `success.checks`."""
+        if not is_goal_agent(self.workload):
+            return  # to any other workload a goal is opaque bytes
+        from agent_haymaker.goals.commands import NO_STEPS_FIX
         from agent_haymaker.goals.reading import read_goal
 
         try:
-            criteria = read_goal(text, file).criteria()
+            goal = read_goal(text, file)
+            criteria = goal.criteria()
+            if config.get("sdk") == "script" and not goal.steps():
+                self.declared.complain(
+                    f"{file} has no step that `sdk: script` can run: the run will end at once, its goal not met",
+                    NO_STEPS_FIX, *path, severity="warning",
+                )  # fmt: skip
         except ManifestError as error:
             self.declared.complain(f"{error.where}: {error.what}", error.fix or "correct the goal", *path)
-            return ()
-        return tuple({"text": c.text, "check": asdict(c.check) if c.check else None} for c in criteria)
+            return
+        self.criteria = tuple({"text": c.text, "check": asdict(c.check) if c.check else None} for c in criteria)
 
     def _has_checks(self, spec: dict[str, Any]) -> bool:
         return bool(spec["success"]["checks"]) or any(c["check"] for c in self.criteria)

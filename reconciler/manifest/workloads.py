@@ -160,6 +160,11 @@ def running_on(made: WorkloadDeclaration, installed: WorkloadDeclaration | None)
     )
 
 
+def is_goal_agent(made: WorkloadDeclaration) -> bool:
+    """Tell whether the goal-agent runtime runs it: then its goal is markdown, in the language of goals."""
+    return made.runs_on == GOAL_RUNTIME or (made.name == GOAL_RUNTIME and made.origin == "installed")
+
+
 def find_workload(
     name: str, *, home: Path | None = None, folder: dict[str, WorkloadDeclaration] | None = None
 ) -> WorkloadDeclaration | None:

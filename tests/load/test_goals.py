@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent_haymaker.goals.reading import read_goal
 from agent_haymaker.testing import eventually
 from reconciler.load import WorkTree, load_base
 from reconciler.manifest.cache import cache_path, load_cache
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.load.conftest import Fleet
 
-GOAL = "# Sweep\n\n## Goal\n\nSweep.\n\n## Success Criteria\n\n- Clean: `true`\n\n```sh\ntrue\n```\n"
+GOAL = "# Sweep\n\n## Goal\n\nSweep.\n\n## Steps\n\n```sh\ntrue\n```\n\n## Success Criteria\n\n- Clean: `true`\n"
 PROMPT = 'name: sweeper\nversion: "1"\ntype: prompt\ngoal: {file: sweep.md}\n'
 
 
@@ -133,3 +135,54 @@ def test_a_commit_has_the_same_goal_and_skills(sweeper: Fleet) -> None:
     assert set(now.desired["hall"].recipe.files) == {
         "prompt.md", *(f"files/skills/dusting/{path}" for path in ("SKILL.md", "link", "scripts/wave.py"))
     }  # fmt: skip
+
+
+def test_a_goal_without_a_step_is_told_beforehand_where_only_steps_are_run(sweeper: Fleet) -> None:
+    sweeper.write("sweeper/sweep.md", GOAL.replace("```sh", "```console"))
+    sweeper.deploy("attic", "workload: sweeper\ngoal:\n  inline: |\n    # Only words\n")
+    problems = {p.name: p for p in sweeper.load().problems}
+    assert {name: p.severity for name, p in problems.items()} == {"hall": "warning", "attic": "warning"}
+    assert "sweep.md has no step that `sdk: script` can run" in problems["hall"].what
+    assert problems["attic"].where.endswith("attic.yaml:7:5 spec.goal.inline")
+    assert "```sh" in problems["hall"].fix
+    assert {p.severity for p in sweeper.load(strict=True).problems} == {"error"}
+
+
+def test_a_goal_of_another_workload_is_opaque(fleet: Fleet) -> None:
+    fleet.write("goal.md", b"## Success Criteria\n- good: `false`\n```sh\nnever closed \xff\n")
+    fleet.deploy("one", "workload: analyst\ngoal: {file: goal.md}")
+    loaded = fleet.load()
+    assert loaded.problems == ()
+    assert loaded.desired["one"].criteria == ()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "word *a _b [c]( d",
+        "## heading",
+        "- item `true`",
+        "- item\n\n  ```sh\n  true\n  ```\n",
+        "text\n\n```sh\ntrue\n```\n",
+    ],
+)
+@pytest.mark.parametrize("head", ["", "## Success Criteria\n\n"])
+def test_reading_a_goal_takes_as_much_longer_as_the_goal_is(head: str, piece: str) -> None:
+    def calls(pieces: int) -> int:
+        text, made = head + "\n".join([piece] * pieces), 0
+
+        def count(_frame: object, event: str, _arg: object) -> None:
+            nonlocal made
+            made += event.endswith("call")
+
+        sys.setprofile(count)
+        try:
+            goal = read_goal(text)
+            goal.criteria()
+            goal.steps()
+        finally:
+            sys.setprofile(None)
+        return made
+
+    calls(1)
+    assert calls(400) < 2.3 * calls(200)
