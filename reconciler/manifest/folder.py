@@ -205,8 +205,12 @@ class FolderReader(FileReader):
             )
         elif usable(declared, workload := self._workload(name), sorted({*self.workloads, *(self._installed or ())})):
             assert workload is not None
+            before = len(self.flaws.found)
             resolved = resolve(declared, self.view, workload, self.references)
-            if resolved is not None:
+            warned = self.strict and len(self.flaws.found) > before
+            if warned:
+                self._harden()
+            if resolved is not None and not warned:
                 desired[declared.name] = resolved.desired
                 context = self.context(workload)
                 entry.deployments[declared.name] = Kept(name, context, resolved.references, resolved.desired)
