@@ -15,6 +15,7 @@ from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.locks import FileLock
+from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, applied, load_inventory
 from reconciler.load import load
 from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict
@@ -62,6 +63,7 @@ class Pass:
     outcomes: list[Outcome] = field(default_factory=list)
     told: list[str] = field(default_factory=list)  # what a person should know that is no action
     faults: list[str] = field(default_factory=list)  # what went wrong beside the actions
+    began: float = 0.0  # when its manifests were about to be read, in seconds since the epoch
     declined: bool = False  # consent was asked for and not given
 
 
@@ -77,10 +79,13 @@ def look(app: App, request: Request) -> Pass:
 
 
 def _look(app: App, engine: Engine, request: Request, *, write_cache: bool) -> Pass:
+    began = app.now()
     inventory = load_inventory(app.home)
     world = observe(inventory, engine, app.home)
     loaded = load(request.path, home=app.home, strict=request.strict, write_cache=write_cache)
-    return _decide(app, request, engine, loaded, inventory, world)
+    done = _decide(app, request, engine, loaded, inventory, world)
+    done.began = began
+    return done
 
 
 def converge(
@@ -110,6 +115,8 @@ def converge(
         if any(a.needs_consent for a in done.plan.actions) and not consent(done.plan):
             done.plan, done.declined = _without_consent(done.plan), True
         _execute(app, done, on_outcome)
+        if not (request.only or request.selector or request.delete or done.loaded.single_file):
+            note_whole_pass(app.home, done.loaded.fleet.name, done.began)
     return done
 
 

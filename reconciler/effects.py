@@ -15,6 +15,7 @@ from agent_haymaker.lean import replace
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCommit, GroupWrite
+from reconciler.edits import reading_of
 from reconciler.history import append_history, history_line, next_generation, rename_history
 from reconciler.inventory import Entry, Intent, Run, desired_json
 from reconciler.model import AppliedSpec, Desired, Verb
@@ -51,6 +52,7 @@ class Effects:
     environ: Mapping[str, str]
     commit: str = ""
     root: str = ""  # the folder that is applied
+    began: float = 0.0  # when its manifests were about to be read
     longest: float | None = None  # seconds that one action may take, where the caller bounds it
     _current: dict[str, Entry] = field(init=False)
     _group: GroupCommit = field(init=False)
@@ -348,7 +350,8 @@ class Effects:
         else:
             workload = entry.workload
             config = dict(entry.desired.get("recipe", {}).get("config", {}))
-        record = state_record(self.home, entry, workload=workload, config=config)
+        reading = reading_of(entry, self.began) if want is not None else None
+        record = state_record(self.home, entry, workload=workload, config=config, reading=reading)
         return replace(entry, identity=await self._states.write(state_path(self.home, entry.id), record))
 
     async def _intend(self, action: Action, entry: Entry | None, *, key: str = "") -> None:

@@ -76,18 +76,21 @@ _OUT_OF_SYNC = frozenset(
 )
 
 
-def describe(seen: Observed, entry: Entry, finding: Finding | None = None, *, fleet_reason: str = "") -> Status:
+def describe(
+    seen: Observed, entry: Entry, finding: Finding | None = None, *, fleet_reason: str = "", edited: bool = False
+) -> Status:
     """
     Give the status of a deployment as just observed.
 
-    Without `finding` (nobody read the manifests) sync is what the last pass left: Synced, or Unknown in doubt.
+    Without `finding` (nobody read the manifests) sync is what the last pass left: Synced, or Unknown in doubt and where
+    a manifest was `edited` since.
     `fleet_reason` is why its fleet's manifests are not all in force.
     """
     health, reason, message = _health(seen, entry)
     if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT):
         health = Health.DEGRADED if finding.verdict is Verdict.GIVEN_UP else Health.UNKNOWN
         reason, message = finding.verdict.value, finding.reason
-    sync = _sync(seen, finding)
+    sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding)
     if fleet_reason and not message:
         message = fleet_reason
     action = _NEXT.get(finding.verdict, "") if finding is not None else ""

@@ -44,6 +44,7 @@ class Found:
     status: str = ""  # the seed's: pending, running, stopped, completed, failed
     unmanaged: str = ""
     doubt: str = ""
+    edits: tuple[str, ...] = ()  # files that declare it and were edited since they were last read
 
 
 def find_one(app: App, wanted: str) -> Found:
@@ -57,8 +58,12 @@ def find_one(app: App, wanted: str) -> Found:
     return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
-def find_all(app: App) -> list[Found]:
-    """Give every deployment of every fleet, and the state records that no fleet knows, by name."""
+def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found]:
+    """
+    Give every deployment of every fleet that the selector chooses, and the state records that no fleet knows, by name.
+
+    With `edits` each state record and the files behind it are looked at too.
+    """
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
@@ -66,6 +71,13 @@ def find_all(app: App) -> list[Found]:
     stuck = _find_stuck(app, world, world.seen)
     found = [_found(world.entries[name], seen, stuck=stuck.get(name, "")) for name, seen in world.seen.items()]
     found += find_unmanaged(app.home, inventory)
+    if selector:
+        from reconciler.select import matches
+
+        matches(selector, {})  # refuses what cannot be read, where nothing is deployed too
+        found = [one for one in found if matches(selector, one.entry.labels if one.entry is not None else {})]
+    if edits:
+        found = [_with_edits(app.home, one) for one in found]
     return sorted(found, key=lambda one: one.name)
 
 
@@ -129,7 +141,8 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     seen, entry = observe_one(entry, app.engine)
     if _waits(entry, seen):
         return None  # how its dependencies stand is part of how it stands
-    return _found(entry, seen, workload=str(record.get("workload_name", "")))
+    found = _found(entry, seen, workload=str(record.get("workload_name", "")))
+    return _with_edits(app.home, found, record)
 
 
 def _ids(home: Path) -> list[str]:
@@ -213,7 +226,7 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         world = observe(inventory, app.engine, app.home, names=_with_dependencies(inventory.entries, [name]))
         if name in world.seen:
             stuck = _find_stuck(app, world, [name])
-            return _found(world.entries[name], world.seen[name], stuck=stuck.get(name, ""))
+            return _with_edits(app.home, _found(world.entries[name], world.seen[name], stuck=stuck.get(name, "")))
     for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
             return found
@@ -245,6 +258,19 @@ def find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
             continue
         workload, status = str(record.get("workload_name", "")), str(record.get("status", "unknown"))
         yield Found(name, deployment_id, None, None, workload, status, unmanaged=file)
+
+
+def _with_edits(home: Path, found: Found, record: Mapping[str, Any] | None = None) -> Found:
+    """Add which files were edited since they were last read, by its state record."""
+    if found.entry is None:
+        return found
+    from reconciler.edits import find_edits
+
+    try:
+        edits = find_edits(home, found.entry.fleet, record or read_record(home / "state" / f"{found.id}.json"))
+    except (OSError, DoubtError):
+        return found
+    return replace(found, edits=edits) if edits else found
 
 
 def _waits(entry: Entry, seen: Observed) -> bool:

@@ -47,9 +47,13 @@ def state_path(home: Path, deployment_id: str) -> Path:
     return home / "state" / f"{deployment_id}.json"
 
 
-def state_record(home: Path, entry: Entry, *, workload: str, config: dict[str, Any]) -> bytes:
+def state_record(
+    home: Path, entry: Entry, *, workload: str, config: dict[str, Any], reading: dict[str, Any] | None = None
+) -> bytes:
     """
     Give the record of an entry as it is to stand on disk, with what others keep in the one that stands there now.
+
+    `reading` is what `edits.reading_of` gives, where its manifest was read in this pass.
 
     Raises:
         DoubtError: that one cannot be read, so nothing may be written over it.
@@ -63,6 +67,8 @@ def state_record(home: Path, entry: Entry, *, workload: str, config: dict[str, A
             record = read_record(path)
     ended = iso(run.ended_at) if run else None
     metadata = {**record.get("metadata", {}), "haymaker": _stamp(entry)}
+    if reading is not None:
+        metadata["manifests"] = reading
     if run is not None and run.handle is not None:
         metadata["agent_dir"] = str(home / "agents" / entry.id)
         metadata["agent_pid"] = dict(run.handle.get("token", {})).get("pid")

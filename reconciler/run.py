@@ -48,6 +48,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         new_id=app.new_id,
         environ=app.environ,
         root=done.loaded.root,
+        began=done.began,
         longest=done.request.longest,
         commit=str((revision or (known.revision if known else {})).get("commit", "")),
     )

@@ -15,6 +15,12 @@ SELECTOR = Option(
     default="",
     metavar="SELECTOR",
 )
+EDITS = Option(
+    "edits",
+    "--edits",
+    kind="flag",
+    help="Look whether manifests or goals were edited since the last apply: sync is Unknown then.",
+)
 FOLDER = Option(
     "filename", "-f", "--filename", help="Folder of manifests, or one file.", default="manifests", metavar="DIR",
     env="HAYMAKER_MANIFESTS",

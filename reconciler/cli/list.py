@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 
 from reconciler.app import App
-from reconciler.cli.common import SELECTOR, output_option
+from reconciler.cli.common import EDITS, SELECTOR, output_option
 from reconciler.cli.output import DOCUMENTS, columns, document, utc
 from reconciler.cli.show import COLOURS, brief, to_json, when
 from reconciler.cli.spec import Command
@@ -21,15 +21,10 @@ _HEADS = ("NAME", "WORKLOAD", "HEALTH", "SYNC", "STATUS", "AGE")
 _WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
 
 
-def run(*, selector: str, output: str) -> int:
+def run(*, selector: str, edits: bool, output: str) -> int:
     gc.disable()  # it ends before garbage matters
     app = App()
-    found = find_all(app)
-    if selector:
-        from reconciler.select import matches
-
-        matches(selector, {})
-        found = [one for one in found if matches(selector, one.entry.labels if one.entry is not None else {})]
+    found = find_all(app, edits=edits, selector=selector)
     print(_text(found, app.now(), output))
     return 0
 
@@ -66,5 +61,5 @@ COMMAND = Command(
 
     A state record that no fleet's inventory knows is shown as Unmanaged: haymaker leaves it alone.
     """,
-    takes=(SELECTOR, output_option("table", "wide", "json", "yaml", "name", alias="-f")),
+    takes=(SELECTOR, EDITS, output_option("table", "wide", "json", "yaml", "name", alias="-f")),
 )

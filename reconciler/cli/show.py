@@ -4,6 +4,7 @@ One deployment in words and as JSON: the block of `status NAME`, the row of a ta
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.output import age, clean, columns, paint, utc
@@ -29,7 +30,7 @@ def brief(found: Found) -> tuple[str, str, str, str]:
         message = found.doubt or "no fleet's inventory knows it"
         return "Unknown", "Unknown", "Unmanaged", f"{message} ({found.unmanaged})"
     health, sync, reason, message = judge(found.seen, found.entry)
-    return health.value, sync.value, reason, message
+    return health.value, (Sync.UNKNOWN if found.edits else sync).value, reason, message
 
 
 def when(found: Found, now: float) -> str:
@@ -45,7 +46,7 @@ def status_of(found: Found, finding: Finding | None = None) -> Status:
     if found.entry is None or found.seen is None:
         health, sync, reason, message = brief(found)
         return Status(Health(health), Sync(sync), reason, message, "nothing: haymaker did not deploy it")
-    return describe(found.seen, found.entry, finding)
+    return describe(found.seen, found.entry, finding, edited=bool(found.edits))
 
 
 # ---- JSON -------------------------------------------------------------------------------------------------
@@ -76,6 +77,7 @@ def to_json(found: Found, finding: Finding | None = None) -> dict[str, Any]:
         "generation": entry.generation,
         "digest": entry.digest,
         "source": entry.source or None,
+        "edited": list(found.edits),
         "labels": dict(entry.labels),
         "annotations": dict(entry.annotations),
         "protect": entry.protect,
@@ -118,7 +120,7 @@ def block(found: Found, now: float, finding: Finding | None = None) -> str:
             lines.append(f"  {word:<11} {text}")
 
     say("health", f"{paint(status.health.value, colour)}  {clean(status.message)}".rstrip())
-    say("sync", status.sync.value)
+    say("sync", f"{status.sync.value}  {edits_line(found)}".rstrip() if finding is None else status.sync.value)
     say("status", found.status)
     say("workload", found.workload)
     entry, seen = found.entry, found.seen
@@ -137,6 +139,15 @@ def block(found: Found, now: float, finding: Finding | None = None) -> str:
                 for c in status.conditions]  # fmt: skip
         lines += ["", columns(("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"), rows)]
     return "\n".join(lines)
+
+
+def edits_line(found: Found) -> str:
+    """Say what was edited since it was last read, "" where nothing was."""
+    if not found.edits:
+        return ""
+    here = os.getcwd() + os.sep
+    files = ", ".join(file.removeprefix(here) for file in found.edits)
+    return f"{files} changed after the last apply; `haymaker why {found.name}` compares"
 
 
 def next_line(status: Status) -> str:

@@ -9,7 +9,7 @@ import sys
 import time
 
 from reconciler.app import App
-from reconciler.cli.common import output_option
+from reconciler.cli.common import EDITS, SELECTOR, output_option
 from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.show import COLOURS, block, brief, to_json, when
 from reconciler.cli.spec import Argument, Command, Option
@@ -17,6 +17,8 @@ from reconciler.lookup import find_all, find_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.lookup import Found
 
 WATCH_SECONDS = 0.5
@@ -24,12 +26,20 @@ _CODES = {"Progressing": 2, "Degraded": 3, "Stalled": 3, "Missing": 3, "Unknown"
 _WORST = (1, 3, 2, 0)
 
 
-def run(*, name: str | None, output: str, watch: bool, exit_status: bool) -> int:
+def run(*, name: str | None, selector: str, edits: bool, output: str, watch: bool, exit_status: bool) -> int:
     gc.disable()  # a look ends before garbage matters
+    if name and selector:
+        from agent_haymaker.errors import UsageError
+
+        raise UsageError("a name and a selector are both given", fix="leave out one of them")
     app = App()
+
+    def look() -> list[Found]:
+        return [find_one(app, name)] if name else find_all(app, selector=selector, edits=edits)
+
     if watch:
-        return _watch(app, name, output)
-    found = [find_one(app, name)] if name else find_all(app)
+        return _watch(app, look, output, one=name is not None)
+    found = look()
     print(_text(app, found, output, one=name is not None))
     return exit_code(found) if exit_status else 0
 
@@ -64,14 +74,14 @@ def table(found: list[Found], now: float) -> str:
     return columns(("NAME", "HEALTH", "SYNC", "STATUS", "GEN", "AGE", "MESSAGE"), rows, COLOURS)
 
 
-def _watch(app: App, name: str | None, output: str) -> int:
+def _watch(app: App, look: Callable[[], list[Found]], output: str, *, one: bool) -> int:
     """Show it again whenever it changed; on a terminal in the same place."""
     shown = ""
     on_terminal = sys.stdout.isatty()
     while True:
-        found = [find_one(app, name)] if name else find_all(app)
-        text = _text(app, found, output, one=name is not None)
-        state = _text(_Still(app), found, output, one=name is not None)
+        found = look()
+        text = _text(app, found, output, one=one)
+        state = _text(_Still(app), found, output, one=one)
         if state != shown or on_terminal:
             head = "\033[H\033[2J" if on_terminal else ""
             print(f"{head}{text}", flush=True)
@@ -96,6 +106,8 @@ COMMAND = Command(
     """,
     takes=(
         Argument("name", "[NAME]", required=False, completes="deployment"),
+        SELECTOR,
+        EDITS,
         output_option("table", "wide", "json", "yaml", "name", alias="-f"),
         Option("watch", "-w", "--watch", kind="flag", help="Show it again whenever it changes."),
         Option("exit_status", "--exit-status", kind="flag", help="Let the exit code tell the health."),

@@ -13,12 +13,12 @@ from agent_haymaker.engines import Handle
 from agent_haymaker.errors import DeploymentNotFoundError, UsageError
 from agent_haymaker.lean import dataclass
 from reconciler.app import App
-from reconciler.cli.common import seconds
+from reconciler.cli.common import SELECTOR, seconds
 from reconciler.cli.show import status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
 from reconciler.inventory import applied
-from reconciler.lookup import Found, find_one, find_thoroughly
+from reconciler.lookup import Found, find_all, find_one, find_thoroughly
 from reconciler.model import RunPhase
 
 LOOK_SECONDS = 0.2  # between two looks at whether anything was written
@@ -69,11 +69,18 @@ def parse(text: str) -> Goal:
     return Goal(kind, chosen, (value or "True").capitalize())
 
 
-def run(*, names: tuple[str, ...], wanted: str, timeout: str) -> int:
+def run(*, names: tuple[str, ...], selector: str, wanted: str, timeout: str) -> int:
     goal = parse(wanted)
     limit = seconds(timeout, "--timeout")
+    if bool(names) == bool(selector):
+        raise UsageError(
+            "it takes names, or a selector with -l", fix="`haymaker wait NAME`, or `haymaker wait -l team=a`"
+        )
     app = App()
-    waiter = _Waiter(app, goal, list(dict.fromkeys(names)))
+    chosen = list(dict.fromkeys(names)) or [one.name for one in find_all(app, selector=selector)]
+    if not chosen:
+        raise DeploymentNotFoundError(f"no deployment has labels that {selector!r} chooses", fix="see `haymaker list`")
+    waiter = _Waiter(app, goal, chosen)
     asyncio.run(waiter.wait(limit))
     for name, why in waiter.hopeless.items():
         print(f"error: {name} will not be {goal}: {why}", file=sys.stderr)
@@ -242,13 +249,16 @@ def _is_good(goal: Goal) -> bool:
 
 COMMAND = Command(
     run,
-    help="""Wait until every NAME reaches a state. A failure that rules it out ends the wait at once (exit code 1).
+    help="""Wait until every NAME, or all with these labels, reach a state.
+
+    A failure that rules it out ends the wait at once (exit code 1).
 
     It looks, and makes no pass: the end of a task is recorded, and its checks are run, by the next apply. So
     status=completed can hold before that, condition=GoalMet cannot. Exit code 4 when the time is over.
     """,
     takes=(
-        Argument("names", "NAME...", multiple=True, completes="deployment"),
+        Argument("names", "[NAME...]", multiple=True, required=False, completes="deployment"),
+        SELECTOR,
         Option("wanted", "--for", default="health=Healthy", metavar="WHAT",
                help="health=Healthy, condition=GoalMet, condition=X=False, status=completed or deleted."),
         Option("timeout", "--timeout", default="60s", metavar="60s", help="The longest to wait."),

@@ -70,6 +70,32 @@ def test_waiting_ends_when_another_process_deletes(own: Cli) -> None:
     assert own("logs", "keeper", "-n", "1").code == 0
 
 
+def test_an_edit_is_told_until_a_pass_has_read_it(own: Cli) -> None:
+    def sync(*words: str) -> tuple[str, list[str]]:
+        item = json.loads(own(*words, "-o", "json").out)
+        item = next(i for i in item["items"] if i["name"] == "loser") if "items" in item else item
+        return item["sync"], item["edited"]
+
+    manifest = own.folder / "fleet.yaml"
+    assert own("apply", "-f", "manifests").code == 0
+    assert sync("status", "loser") == ("Synced", [])
+    manifest.write_text(manifest.read_text() + "# a remark\n")
+    assert sync("status", "loser") == ("Unknown", [str(manifest)])
+    assert sync("list", "--edits") == sync("status", "--edits") == ("Unknown", [str(manifest)])
+    assert sync("list") == ("Synced", [])
+    told = own("status", "loser").out
+    assert (
+        "sync        Unknown  manifests/fleet.yaml changed after the last apply; `haymaker why loser` compares" in told
+    )
+    assert "sync        Synced" in own("why", "keeper").out
+    assert own("apply", "-f", "manifests", "--only", "keeper").code == 0
+    assert sync("status", "loser")[0] == "Unknown", "that pass was not about it"
+    assert own("apply", "-f", "manifests").code == 0
+    assert sync("status", "loser") == ("Synced", [])
+    manifest.rename(own.folder / "other.yaml")
+    assert sync("status", "loser") == ("Unknown", [str(manifest)])
+
+
 def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:
     manifest = own.folder / "fleet.yaml"
     manifest.write_text(manifest.read_text().replace("path: report.txt", "path: other.txt"))

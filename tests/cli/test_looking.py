@@ -123,6 +123,12 @@ def test_exit_status_tells_the_health(name: str, code: int, shop: Cli) -> None:
     assert shop("status", name, "--exit-status").code == code
 
 
+def test_a_selector_chooses_what_status_shows(shop: Cli) -> None:
+    assert shop("status", "-l", "team=red", "-o", "name").out == "keeper\n"
+    assert shop("status", "-l", "team=red", "--exit-status").code == 0
+    assert shop("status", "keeper", "-l", "team=red").code == 64
+
+
 def test_exit_status_of_all_is_that_of_the_worst(shop: Cli) -> None:
     assert shop("status", "--exit-status").code == 3
 
@@ -173,6 +179,11 @@ def test_events_are_one_json_object_a_line(shop: Cli) -> None:
         (["stranger"], 1),
         (["keeper", "--for", "status=completed", "--timeout", "300ms"], 4),
         (["keeper", "--for", "sometime"], 64),
+        (["-l", "team=red"], 0),
+        (["-l", "team=blue", "--for", "health=Healthy"], 1),
+        (["-l", "team=green"], 1),
+        ([], 64),
+        (["keeper", "-l", "team=red"], 64),
     ],
 )
 def test_wait_ends_with_what_it_came_to(words: list[str], code: int, shop: Cli) -> None:

@@ -70,6 +70,8 @@ LINES: list[tuple[str, str]] = [
     ("status", "-ojson web"),
     ("status", "--output=json --exit-status web"),
     ("list", "-l team=a -f wide"),
+    ("status", "-l team=a --edits"),
+    ("wait", "-l team=a"),
     ("logs", "web -n 5 -f --since 10m"),
     ("logs", "-n5 --run 2.1 web --source reconciler"),
     ("events", "-n 3"),
@@ -92,7 +94,7 @@ def test_the_quick_reader_reads_as_click_does(name: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [("status", "--help"), ("status", "-wx"), ("list", "extra"), ("logs", ""), ("logs", "web -n x"), ("list", "-o xml"),
-     ("status", "--watch=1"), ("events", "-n"), ("wait", ""), ("logs", "web -n -5")],
+     ("status", "--watch=1"), ("events", "-n"), ("logs", "web -n -5")],
 )  # fmt: skip
 def test_what_is_not_plainly_right_is_left_to_click(name: str, line: str) -> None:
     assert read_plainly(SPECS[name], line.split(), {}) is None
