@@ -70,6 +70,18 @@ def test_a_goal_that_is_met_is_completed_and_its_log_says_so(life):
     life("is-met.md", scenario)
 
 
+def test_skills_beside_the_goal_are_handed_over(life, tmp_path):
+    (tmp_path / "skills/naming").mkdir(parents=True)
+    (tmp_path / "skills/naming/SKILL.md").write_text("---\nname: naming\ndescription: How we name.\n---\n")
+    goal = tmp_path / "goal.md"
+    goal.write_text("## Goal\n\nFollow naming.\n\n## Steps\n\n```sh\ntest -s skills/naming/SKILL.md\n```\n")
+
+    async def scenario(workload, deployment_id):
+        assert (await ended(workload, deployment_id)).status is DeploymentStatus.COMPLETED
+
+    life(str(goal), scenario)
+
+
 def test_a_goal_that_is_not_met_is_failed_with_the_reason(life):
     async def scenario(workload, deployment_id):
         state = await ended(workload, deployment_id)

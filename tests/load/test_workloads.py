@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from tests.load.conftest import Fleet
 
 
-def install(site: Path, name: str, yaml: str | None, *, beside: bool = False, version: str = "3.1") -> Path:
+def install(
+    site: Path, name: str, yaml: str | None, *, beside: bool = False, version: str = "3.1", module: str = ""
+) -> Path:
     """Put a package into a folder the way pip would. Importing it is an error: nobody may."""
-    package = site / name.replace("-", "_")
+    package = site / (module or name.replace("-", "_"))
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('this code must not run')\n")
     if yaml is not None:
@@ -177,3 +179,24 @@ def test_defaults_are_filled_in_at_every_depth() -> None:
     schema = {"b": {"default": 1}, "a": {"properties": {"y": {"default": [1]}}}, "c": {"default": None}}
     assert fill_defaults({"a": {"x": 0}}, schema) == {"a": {"x": 0, "y": [1]}, "b": 1}
     assert list(fill_defaults({"a": {}}, schema)) == ["a", "b"]
+
+
+def test_a_prompt_follows_the_workload_that_runs_it(site: Path, fleet: Fleet) -> None:
+    words = "name: goal-agent\nversion: '1'\ncommand: [{}]\nconfig_schema: {{goal_file: {{type: string}}}}\n"
+    package = install(site, "goal-agent", words.format("old"), module="stand_in")
+    fleet.write("w/workload.yaml", "name: sweeper\nversion: '1'\ntype: prompt\ngoal: {inline: Sweep}\n")
+    fleet.deploy("hall", "workload: sweeper")
+    before = [fleet.load(home=True).desired["hall"] for _ in range(2)]
+    assert {want.recipe.argv for want in before} == {("old",)}
+    (package / "workload.yaml").write_text(words.format("newer"))
+    after = [fleet.load(home=True).desired["hall"] for _ in range(2)]
+    assert {want.recipe.argv for want in after} == {("newer",)}
+    assert before[0].digest != after[0].digest
+
+
+def test_without_the_goal_agent_a_prompt_says_so(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.manifest.folder.installed_workloads", lambda *_, **__: {})
+    fleet.write("w/workload.yaml", "name: sweeper\nversion: '1'\ntype: prompt\ngoal: {inline: Sweep}\n")
+    fleet.deploy("hall", "workload: sweeper")
+    (problem,) = fleet.load().problems
+    assert "goal-agent, which runs those, is not installed" in str(problem)
