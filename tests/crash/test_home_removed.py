@@ -41,8 +41,12 @@ def test_agents_whose_home_was_removed_are_ended_and_the_next_apply_starts_them_
     assert world.starts("web") == 2
 
 
-def test_agents_whose_home_and_shim_are_gone_are_named_and_never_doubled(deployed):
-    world = deployed
+def test_agents_whose_home_and_shim_are_gone_are_named_and_never_doubled(world):
+    world.declare("web")
+    world.declare("deaf", "deaf")
+    world.apply()
+    world.one("web")
+    world.one("deaf")
     before = {agent.run_id for agent in world.everybody()}
     world.kill(world.shim)
     remove_home(world)
