@@ -14,6 +14,8 @@ from agent_haymaker.errors import DeploymentError
 from agent_haymaker.testing import WorkloadContract, eventually_async
 from agent_haymaker.workloads import FilePlatform, WorkloadRegistry
 from haymaker_goal_agent import GoalAgentWorkload
+from haymaker_goal_agent.drivers import SDKS
+from haymaker_goal_agent.settings import KEYS
 from haymaker_goal_agent.workload import manifest_path
 
 GOALS = Path(__file__).parent / "goals"
@@ -25,7 +27,7 @@ class TestGoalAgentKeepsTheContract(WorkloadContract):
     refused_configs: ClassVar[list[dict[str, object]]] = [
         {},
         {"goal_file": str(GOALS / "none.md")},
-        {"goal_file": str(GOALS / "waits.md"), "sdk": "claude"},
+        {"goal_file": str(GOALS / "waits.md"), "sdk": "clause"},
         {"goal_file": str(GOALS / "waits.md"), "sdkk": "script"},
         {"goal_file": str(GOALS / "waits.md"), "check_timeout_seconds": 0},
     ]
@@ -124,7 +126,8 @@ def test_its_workload_yaml_is_found_and_says_what_it_is():
     declared = yaml.safe_load(manifest_path().read_text(encoding="utf-8"))
     assert declared["name"] == GoalAgentWorkload.name
     assert declared["command"][-2:] == ["haymaker_goal_agent", "run"]
-    assert declared["config_schema"]["sdk"]["enum"] == ["script"]
+    assert declared["config_schema"]["sdk"]["enum"] == list(SDKS)
+    assert set(declared["config_schema"]) == set(KEYS) - {"enable_memory"}
     assert WorkloadRegistry().load_manifest(manifest_path()).warnings == []
 
 

@@ -1,5 +1,6 @@
 """The agent SDKs, each in an environment of its own: `make check-sdks`. In any other environment these are not run."""
 
+from goal_agent.conftest import agent
 from model_server.fixtures import serve
 
-__all__ = ["serve"]
+__all__ = ["agent", "serve"]

@@ -135,6 +135,8 @@ class Attempts:
             session_cost_usd=known.cost_usd,
             turns=self._budget.turns_left(),
             tokens=self._budget.tokens_left(),
+            cost_usd=self._budget.cost_left(),
+            tools=[tool["name"] for tool in self._plan["tools"]],
             seconds=self._budget.seconds_left(),
             folder=FOLDER,
         )

@@ -88,6 +88,9 @@ class Budget:
             None if self.max_tokens is None else max(0, int(self.max_tokens) - self.input_tokens - self.output_tokens)
         )
 
+    def cost_left(self) -> float | None:
+        return None if self.max_cost_usd is None else max(0.0, self.max_cost_usd - (self.cost_usd or 0.0))
+
     def seconds_left(self) -> float | None:
         return None if self.max_seconds is None else max(0.0, self._began + self.max_seconds - time.monotonic())
 

@@ -129,13 +129,13 @@ class Children:
         return Ended(code, time.monotonic() - began, timeout if timed_out else None)
 
     def listen(
-        self, argv: list[str], env: Mapping[str, str], timeout: float | None = None
+        self, argv: list[str], env: Mapping[str, str], timeout: float | None = None, *, grace: float
     ) -> Generator[bytes, None, Ended]:
         """
         Run a program that writes lines to its descriptor 3; give each as it comes, and at last how it ended.
 
         At a stop, at the timeout and after `interrupt` it alone gets SIGTERM, so that it can end what is below it in
-        order; whoever is left of its tree when the grace is over is ended. Leaving the loop early ends it too.
+        order; whoever is left of its tree `grace` seconds later is ended. Leaving the loop early ends it too.
 
         Raises:
             OSError: the program cannot be started.
@@ -160,7 +160,7 @@ class Children:
                 if deadline is None and (self.stopped_by or timed_out or self._is_interrupted):
                     if pid not in self._ended:  # not reaped yet, so this pid can be nobody else's
                         os.kill(pid, signal.SIGTERM)
-                    deadline = now + self._grace
+                    deadline = now + grace
                 is_forced = deadline is not None and (now >= deadline or self.is_hurried)
                 if is_forced:
                     break
@@ -175,7 +175,7 @@ class Children:
                     break  # it closed its end, or ended while something below it holds that open
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from lines
-            while not is_forced and self._reap() and pid not in self._ended and time.monotonic() < now + self._grace:
+            while not is_forced and self._reap() and pid not in self._ended and time.monotonic() < now + grace:
                 self._sleep(_LOOK_AGAIN_SECONDS)
         finally:
             os.close(ours)

@@ -15,6 +15,7 @@ from haymaker_goal_agent.drivers.protocol import (
     Called,
     Ended,
     Failed,
+    Note,
     Phase,
     Returned,
     Said,
@@ -66,6 +67,9 @@ class Recorder:
             OSError: the disk refuses.
         """
         match event:
+            case Note():
+                self._journal.event("note", text=event.text)
+                self._journal.say(f"Note: {event.text}")
             case Session():
                 self._session(event)
             case Phase():
@@ -95,8 +99,6 @@ class Recorder:
     def _session(self, session: Session) -> None:
         facts = {"model": session.model} if session.model else {}
         self._journal.event("session", id=session.id, resumed=session.resumed, **facts)
-        if session.note:
-            self._journal.say(f"Note: {session.note}")
         how = "resumed" if session.resumed else "new"
         self._journal.say(f"Session {session.id} ({how}{', ' + session.model if session.model else ''})")
 

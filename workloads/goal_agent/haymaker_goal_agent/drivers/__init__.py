@@ -7,12 +7,17 @@ its own (`worker`), which `hosted` starts and listens to: its memory, its thread
 
 from __future__ import annotations
 
-DRIVERS: dict[str, str] = {}
+DRIVERS = {
+    "claude": "haymaker_goal_agent.drivers.claude:ClaudeDriver",
+    "mini": "haymaker_goal_agent.drivers.mini:MiniDriver",
+}
 """By sdk, where its driver is. Nothing is imported before an attempt of that sdk begins."""
 
 SDKS = ("script", *DRIVERS)
 
-REQUIRES: dict[str, dict[str, str]] = {}
+REQUIRES = {
+    "claude": {"claude_agent_sdk": "claude"},
+}
 """By sdk: the top modules that its driver imports, each with the extra of agent-haymaker that brings it."""
 
 PROVIDER_KEYS = frozenset(

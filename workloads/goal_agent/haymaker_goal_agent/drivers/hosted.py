@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
 _TASK = "task.json"
+_GRACE_SECONDS = 10.0
+"""So long may an SDK take to end an interrupted turn."""
 
 
 class HostedDriver:
@@ -34,6 +36,7 @@ class HostedDriver:
         self._workspace = workspace
         self._children = children
         self._env = env
+        self._is_interrupted = False
 
     def prepare(self) -> None:
         """
@@ -55,7 +58,8 @@ class HostedDriver:
         folder = self._workspace / task.folder
         write_record(folder / _TASK, {"schema_version": 1, **words_of(task)}, durable=False)
         argv = [sys.executable, "-P", "-m", "haymaker_goal_agent.drivers.worker", self.name, f"{task.folder}/{_TASK}"]
-        lines = self._children.listen(argv, self._env, task.seconds)
+        self._is_interrupted = False
+        lines = self._children.listen(argv, self._env, task.seconds, grace=_GRACE_SECONDS)
         last: Event | None = None
         try:
             while True:
@@ -69,12 +73,13 @@ class HostedDriver:
             lines.close()
         if isinstance(last, Ended | Failed):
             return
-        if self._children.is_stopping() or ended.limit is not None:
+        if self._is_interrupted or self._children.is_stopping() or ended.limit is not None:
             yield Ended("interrupted")
         else:
             yield Failed(f"the worker of sdk `{self.name}` ended without a word ({ended})", "its log is above")
 
     def interrupt(self) -> None:
+        self._is_interrupted = True
         self._children.interrupt()
 
 

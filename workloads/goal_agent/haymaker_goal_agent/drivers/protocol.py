@@ -12,7 +12,7 @@ from agent_haymaker.lean import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from typing import Any, Protocol
 
     class Driver(Protocol):
@@ -56,8 +56,9 @@ class Task:
     One prompt to carry out. `system` says who the agent is and how it works here.
 
     `session` is the session to resume, "" for a new one; `session_cost_usd` is what that session has cost so far.
-    `turns`, `tokens` and `seconds` are what is left of the caps, None without one; a turn is one answer of the model,
-    and for `script` one pass through the steps. `folder` is where the driver may keep files of its own.
+    `turns`, `tokens`, `cost_usd` and `seconds` are what is left of the caps, None without one; a turn is one answer of
+    the model, and for `script` one pass through the steps. `tools` are those of the plan, by the SDK's own names.
+    `folder` is where the driver may keep files of its own.
     """
 
     prompt: str
@@ -67,19 +68,27 @@ class Task:
     session_cost_usd: float = 0.0
     turns: int | None = None
     tokens: int | None = None
+    cost_usd: float | None = None
     seconds: float | None = None
+    tools: Sequence[str] = ()
     folder: str = ".agent"
     environment: Mapping[str, str] = field(default_factory=dict)  # what `script` adds to that of its steps
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The session has begun, or goes on where `resumed`. `note` says why it could not be resumed, if so."""
+    """The session has begun, or goes on where `resumed`."""
 
     id: str
     resumed: bool = False
     model: str = ""
-    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a person should know: a session could not be resumed, a tool was denied."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +180,10 @@ class Failed:
     setup: bool = False
 
 
-Event = Session | Phase | Step | Turn | Said | Called | Returned | Used | Ended | Failed
+Event = Session | Note | Phase | Step | Turn | Said | Called | Returned | Used | Ended | Failed
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Session, Turn, Said, Called, Returned, Used, Ended, Failed)
+    kind.__name__: kind for kind in (Session, Note, Turn, Said, Called, Returned, Used, Ended, Failed)
 }
 
 

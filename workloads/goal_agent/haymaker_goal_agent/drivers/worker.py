@@ -68,8 +68,9 @@ async def _follow(driver: SdkDriver, task: Task) -> None:
 
 def _send(event: Event) -> None:
     rest = json.dumps(to_json(event), ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
-    while rest:
-        rest = rest[os.write(_EVENTS, rest) :]
+    with contextlib.suppress(BrokenPipeError):  # the agent has stopped listening: its patience is over
+        while rest:
+            rest = rest[os.write(_EVENTS, rest) :]
 
 
 if __name__ == "__main__":
