@@ -151,6 +151,10 @@ class LLMConfig(BaseModel):
         except ValidationError as error:
             raise ValueError(_in_words(error, variables)) from None
 
+    def with_model(self, name: str) -> Self:
+        """Give the same way to another model; Azure OpenAI knows models by their deployments."""
+        return self.model_copy(update={"deployment" if self.provider == "azure_openai" else "model": name})
+
     def key(self) -> str:
         """Give the key itself, empty where there is none."""
         return self.api_key.get_secret_value() if self.api_key else ""

@@ -137,3 +137,10 @@ def test_a_project_of_foundry_leads_to_the_models_of_its_resource():
     assert models_url("https://r.services.ai.azure.com/api/projects/p") == models
     assert models_url(models) == models
     assert models_url("https://m.eastus.models.ai.azure.com") == "https://m.eastus.models.ai.azure.com"
+
+
+def test_another_model_is_reached_the_same_way():
+    there = LLMConfig(provider="openai", model="a", api_key="k", endpoint="http://127.0.0.1:1/v1")
+    assert (there.with_model("b").model, there.with_model("b").endpoint) == ("b", there.endpoint)
+    azure = LLMConfig(provider="azure_openai", deployment="a", api_key="k", endpoint="https://x.example")
+    assert azure.with_model("b").deployment == "b"

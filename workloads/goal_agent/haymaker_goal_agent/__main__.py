@@ -16,7 +16,7 @@ from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from haymaker_goal_agent.models import ExecutionPlan
@@ -62,7 +62,7 @@ def generate(workspace: Path) -> Path:
         sdk=str(config.get("sdk", "script")),
         skill_folders=[workspace / IN_A_WORKSPACE],
         config=config,
-        refine=_refiner(workspace) if config.get("plan_with_model") else None,
+        refine=_refiner(workspace, config) if config.get("plan_with_model") else None,
     )
     return GoalAgentPackager(workspace).package(bundle)
 
@@ -81,7 +81,7 @@ def _config(path: Path) -> dict[str, Any]:
     return record
 
 
-def _refiner(workspace: Path) -> Callable[[ExecutionPlan], ExecutionPlan]:
+def _refiner(workspace: Path, config: Mapping[str, Any]) -> Callable[[ExecutionPlan], ExecutionPlan]:
     """Give what refines a plan: what the workspace has on record for the same goal, else the model."""
     from haymaker_goal_agent.refine import PlanRefiner, recorded_refinement
 
@@ -96,7 +96,12 @@ def _refiner(workspace: Path) -> Callable[[ExecutionPlan], ExecutionPlan]:
         from agent_haymaker.llm import LLMConfig, LLMError, create_llm_client
 
         try:
-            client = create_llm_client(LLMConfig.from_env())
+            way = LLMConfig.from_env()
+            if (
+                config.get("model") and config["sdk"] == "mini"
+            ):  # the other sdks have names of their own
+                way = way.with_model(config["model"])
+            client = create_llm_client(way)
         except (ValueError, LLMError) as error:
             raise ManifestError(
                 f"no model can be asked to plan: {getattr(error, 'what', error)}",

@@ -77,7 +77,7 @@ _MICROSOFT = SDK(
     ),
     needs=(
         "pip install 'agent-haymaker[microsoft]'",
-        "OPENAI_API_KEY in the environment, or AZURE_OPENAI_ENDPOINT with its key",
+        "OPENAI_API_KEY and OPENAI_MODEL in the environment, or AZURE_OPENAI_ENDPOINT, _API_KEY and _DEPLOYMENT",
     ),
 )
 _MINI = SDK(
