@@ -97,9 +97,7 @@ def _refiner(workspace: Path, config: Mapping[str, Any]) -> Callable[[ExecutionP
 
         try:
             way = LLMConfig.from_env()
-            if (
-                config.get("model") and config["sdk"] == "mini"
-            ):  # the other sdks have names of their own
+            if config.get("model") and config["sdk"] == "mini":  # the other sdks have names of their own
                 way = way.with_model(config["model"])
             client = create_llm_client(way)
         except (ValueError, LLMError) as error:
