@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from agent_haymaker import processes
 from agent_haymaker.testing import eventually
 
 
@@ -31,11 +32,11 @@ def remove_home(world):
 
 
 def test_agents_whose_home_was_removed_are_ended_and_the_next_apply_starts_them_anew(deployed):
-    world = deployed
+    world, install = deployed, f"{deployed.install}."
     remove_home(world)
     world.apply(code=5)  # at once, so the old ones still run
     world.check_once()
-    eventually(lambda: not world.everybody(), within=20)
+    eventually(lambda: not processes.live_run_ids(install, str(world.home)), within=20)  # clan's descendants too
     assert "deployed web" in world.apply("--only", "web").out
     world.check_once()
     assert world.starts("web") == 2
