@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agent_haymaker.records import write_records
+from reconciler.ledger import append_charges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent_haymaker.records import Identity
     from reconciler.journal import Journal
+    from reconciler.usage import Charge
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,6 +75,30 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - told to each who waits
             return [error] * len(items)
         return items
+
+
+class GroupCharge:
+    """Shares the way to the disk among lines of the ledger. `open_keys` gives the runs whose end is not on record."""
+
+    def __init__(self, home: Path, open_keys: Callable[[], Sequence[str]]) -> None:
+        self._home, self._open_keys = home, open_keys
+        self._group: _Grouped[Charge, None] = _Grouped(self._append)
+
+    async def add(self, charge: Charge) -> None:
+        """
+        Return when the line would survive a power cut.
+
+        Raises:
+            PlatformError: the disk refuses; raised to all whose lines went together.
+        """
+        await self._group.add(charge)
+
+    def _append(self, charges: Sequence[Charge]) -> Sequence[Exception | None]:
+        try:
+            append_charges(self._home, charges, open_keys=self._open_keys())
+        except Exception as error:  # noqa: BLE001 - told to each who waits
+            return [error] * len(charges)
+        return [None] * len(charges)
 
 
 class GroupWrite:

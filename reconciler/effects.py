@@ -14,10 +14,11 @@ from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
 from agent_haymaker.lean import replace
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
-from reconciler.commit import GroupCommit, GroupWrite
+from reconciler.commit import GroupCharge, GroupCommit, GroupWrite
 from reconciler.edits import reading_of
 from reconciler.history import append_history, history_line, next_generation, rename_history
 from reconciler.inventory import Entry, Intent, Run, desired_json
+from reconciler.ledger import charge_of, read_usage
 from reconciler.model import AppliedSpec, Desired, Verb
 from reconciler.records import remove_state, state_path, state_record
 
@@ -57,11 +58,13 @@ class Effects:
     _current: dict[str, Entry] = field(init=False)
     _group: GroupCommit = field(init=False)
     _states: GroupWrite = field(init=False)
+    _ledger: GroupCharge = field(init=False)
 
     def __post_init__(self) -> None:
         self._current = dict(self.world.entries)
         self._group = GroupCommit(self.journal)
         self._states = GroupWrite()
+        self._ledger = GroupCharge(self.home, self._open_keys)
 
     def deadline(self, action: Action) -> float:
         """Give the longest that an action may take, in seconds."""
@@ -221,6 +224,7 @@ class Effects:
             results = [r | {"output": _masked(r["output"], secrets)} for r in results]
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
+        entry = await self._charge(entry)
         await self._keep_artifacts(entry, handle)
         self._remember(entry)
         await self._conclude(await self._with_state(entry))
@@ -252,13 +256,13 @@ class Effects:
         entry = self._current[action.name]
         await self._intend(action, None)
         if entry.deletion_policy == "Orphan":
-            await self._with_state(replace(entry, waits="orphaned"))
+            await self._with_state(await self._charge(replace(entry, waits="orphaned")))
             self._remember(entry, event="orphaned")
         else:
             handle = None
             if entry.run is not None and entry.run.handle is not None:
                 handle = Handle.from_json(entry.run.handle)
-                entry = await self._stop_run(entry)
+                entry = await self._charge(await self._stop_run(entry))  # also of a run that a killed pass ended
                 await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
                 await self._forget_checks(handle, entry.run)
@@ -296,10 +300,24 @@ class Effects:
         if run is None or run.recorded or run.handle is None:
             return entry
         seen = await self.engine.stop(Handle.from_json(run.handle), self._grace(entry))
-        run = _with_end(run, seen, self.now())
-        entry = replace(entry, run=run)
+        entry = await self._charge(replace(entry, run=_with_end(run, seen, self.now())))
         self._remember(entry)
         return entry
+
+    async def _charge(self, entry: Entry) -> Entry:
+        """Put what the latest run used into the ledger, before anything says that its end is known. Twice is once."""
+        run = entry.run
+        if run is None or run.handle is None or run.started_at is None or run.usage is not None:
+            return entry
+        used = read_usage(self.engine, Handle.from_json(run.handle))
+        if used is None:
+            return entry
+        await self._ledger.add(charge_of(entry, run, used))
+        return replace(entry, run=replace(run, usage=used.to_json()))
+
+    def _open_keys(self) -> list[str]:
+        runs = [entry.run for entry in list(self._current.values()) if entry.run is not None]
+        return [run.key for run in runs if not run.recorded]
 
     async def _check_successor(self, want: Desired, entry: Entry) -> None:
         """Refuse a replacement before it stops anything, where it is known that the new run could not start."""

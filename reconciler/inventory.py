@@ -44,6 +44,7 @@ class Run:
     start_failed: bool = False
     goal_met: bool | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
+    usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
 
     def to_json(self) -> dict[str, Any]:
         return _without_defaults(self)

@@ -208,7 +208,7 @@ class Engine(Protocol):
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:
         """
-        Put an ended run's log aside under its key, and with `whole` everything else in its workspace.
+        Put an ended run's own files (log, events.jsonl, result.json) aside under its key; with `whole` the rest too.
 
         From then on `logs` and `open_file` of this handle read what was put aside. Idempotent.
         """

@@ -1,7 +1,8 @@
 """
 What past runs leave behind: their logs, the artifacts that were asked for, and retired workspaces.
 
-`runs/<workspace>/<key>/` holds `agent.log`, `artifacts/` and, where a workspace was retired whole, `workspace/`.
+`runs/<workspace>/<key>/` holds `agent.log`, what the run told of itself (`events.jsonl`, `result.json`), `artifacts/`
+and, where a workspace was retired whole, `workspace/`.
 It refuses to know which of them is worth keeping: bounds are handed in. An agent may have put anything there, symlinks
 above all: none is followed, and one that stands where a folder of ours should gives way.
 """
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 LOG = "agent.log"
 _ODD = "odd"  # the end of a name: what an agent had put in place of its workspace
-LOG_FILES = (LOG, f"{LOG}.1")
+RUN_FILES = (LOG, f"{LOG}.1", "events.jsonl", "result.json")
+"""What belongs to one run and not to its workspace: a successor must not be taken for its author."""
 
 
 class Archive:
@@ -40,7 +42,7 @@ class Archive:
 
     def retire(self, workspace: str, key: str, *, whole: bool) -> None:
         """
-        Move an ended run's log aside, and with `whole` the workspace as it is. What was moved before stays moved.
+        Move an ended run's own files aside, and with `whole` the workspace as it is. What was moved before stays moved.
 
         Raises:
             PlatformError: the disk refuses.
@@ -50,7 +52,7 @@ class Archive:
             if not _is_folder(source):
                 return
             self._make_folder(workspace, key)
-            for name in LOG_FILES:
+            for name in RUN_FILES:
                 with contextlib.suppress(FileNotFoundError):
                     if stat.S_ISREG((source / name).lstat().st_mode):
                         os.replace(source / name, target / name)
@@ -124,10 +126,10 @@ class Archive:
                 removed += 1
         return removed
 
-    def find(self, key: str) -> Path | None:
-        """Give the folder of a run's remains, or None where nothing of it was put aside."""
+    def find(self, key: str, workspace: str = "") -> Path | None:
+        """Give the folder of a run's remains, or None where nothing of it was put aside. `workspace`, where known."""
         try:
-            workspaces = os.listdir(self._runs)
+            workspaces = [workspace] if workspace else os.listdir(self._runs)
         except FileNotFoundError:
             return None
         return next((f for w in workspaces if _is_folder(f := self.folder(w, key)) and _is_folder(f.parent)), None)

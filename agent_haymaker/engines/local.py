@@ -119,17 +119,18 @@ class LocalEngine:
     def open_file(self, handle: Handle, path: str) -> BinaryIO:
         """Open a regular file of the run's workspace, as the port says."""
         from agent_haymaker.engines import local_files
+        from agent_haymaker.engines.archive import RUN_FILES
 
         try:
             claim = claims.read(self._home, handle.key)
         except claims.BadClaim as bad:
             raise PermissionError(f"{handle.key}: its claim file cannot be read: {bad}") from bad
-        retired = self._archive.find(handle.key)
+        retired = self._archive.find(handle.key, claim.workspace if claim is not None else "")
         if retired is not None:
             whole = retired / "workspace"
             # Artifacts alone say nothing of the log. Where it was put aside, the rest of the workspace stays where
             # it was, unless it went as a whole.
-            if path in (AGENT_LOG, f"{AGENT_LOG}.1") and (claim is None or (retired / AGENT_LOG).exists()):
+            if path in RUN_FILES and (claim is None or (retired / AGENT_LOG).exists()):
                 return local_files.open_inside(str(retired), path)
             if whole.is_dir() or claim is None:
                 return local_files.open_inside(str(whole), path)

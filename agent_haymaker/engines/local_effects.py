@@ -284,7 +284,7 @@ class Effects:
 
     async def logs(self, handle: Handle, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
         claim = self._claim(handle)
-        retired = Archive(Path(self._root)).find(handle.key)
+        retired = Archive(Path(self._root)).find(handle.key, claim.workspace if claim is not None else "")
         if retired is not None and (retired / AGENT_LOG).exists():
             async for piece in _read_from(str(retired), AGENT_LOG, offset):
                 yield piece.content

@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("reconciler.cli.logs:COMMAND", "Show what an agent wrote."),
         "events": ("reconciler.cli.events:COMMAND", "Show what was done, newest last."),
         "runs": ("reconciler.cli.runs:COMMAND", "Show the history of one deployment's runs."),
+        "usage": ("reconciler.cli.usage:COMMAND", "Show what runs used: turns, tokens, money."),
         "wait": ("reconciler.cli.wait:COMMAND", "Wait until deployments reach a state."),
     },
     "Check and learn": {

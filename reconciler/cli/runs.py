@@ -17,7 +17,7 @@ from reconciler.records import iso
 if TYPE_CHECKING:
     from reconciler.lookup import Found
 
-_HEADS = ("RUN", "STARTED", "ENDED", "EXIT", "STATUS", "GOAL", "COMMIT")
+_HEADS = ("RUN", "STARTED", "ENDED", "EXIT", "STATUS", "GOAL", "TOKENS", "COST", "COMMIT")
 _WIDE = (*_HEADS, "EVENT", "DIGEST", "KEY")
 
 
@@ -65,6 +65,7 @@ def runs_of(app: App, wanted: str) -> list[dict[str, Any]]:
                 "status": found.status,
                 "goal_met": run.goal_met,
                 "checks": [dict(check) for check in run.checks],
+                "usage": run.usage,
             }
         )
     return lines
@@ -85,6 +86,7 @@ def _number(line: dict[str, Any], numbers: dict[str, str]) -> str:
 
 def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[str, ...]:
     goal = {True: "met", False: "not met"}.get(line.get("goal_met"), "")  # type: ignore[arg-type]  # None: no checks
+    usage = line.get("usage") or {}
     row = (
         _number(line, numbers),
         _time(line.get("started_at")),
@@ -92,6 +94,8 @@ def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[
         str(line.get("exit") or ""),
         str(line.get("status") or line.get("event") or ""),
         goal,
+        str(usage.get("input_tokens", 0) + usage.get("output_tokens", 0)) if usage else "",
+        f"{usage['cost_usd']:.4f}" if usage and usage.get("cost_usd") is not None else "",
         str(line.get("commit") or "")[:12],
     )
     if not wide:
@@ -116,6 +120,7 @@ def _to_json(line: dict[str, Any], numbers: dict[str, str]) -> dict[str, Any]:
         "status": line.get("status"),
         "goalMet": line.get("goal_met"),
         "checks": line.get("checks") or [],
+        "usage": line.get("usage"),
     }
 
 

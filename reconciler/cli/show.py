@@ -12,6 +12,8 @@ from reconciler.health import Health, Status, Sync, describe, judge
 from reconciler.model import RunPhase
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.inventory import Run
     from reconciler.lookup import Found
     from reconciler.model import Finding
@@ -103,6 +105,7 @@ def _run_json(run: Run, phase: RunPhase) -> dict[str, Any]:
         "recorded": run.recorded,
         "goalMet": run.goal_met,
         "checks": [dict(check) for check in run.checks],
+        "usage": dict(run.usage) if run.usage is not None else None,
     }
 
 
@@ -129,6 +132,7 @@ def block(found: Found, now: float, finding: Finding | None = None) -> str:
         say("generation", str(entry.generation))
         say("source", entry.source)
         say("run", run_line(entry.run, seen.phase, now) if entry.run is not None else "none yet")
+        say("used", used_line(entry.run.usage) if entry.run is not None and entry.run.usage is not None else "")
         say("failures", str(entry.failures) if entry.failures else "")
         say("protect", "true" if entry.protect else "")
     say("next", next_line(status))
@@ -169,6 +173,17 @@ def run_line(run: Run, phase: RunPhase, now: float) -> str:
         return f"{attempt}, {started}, {run.exit_text or phase.value}"
     lasted = f" after {age(run.ended_at - run.started_at)}" if run.started_at else ""
     return f"{attempt}, {started}, ended {age(now - run.ended_at)} ago{lasted}: {clean(run.exit_text)}"
+
+
+def used_line(usage: Mapping[str, Any]) -> str:
+    """Say what a run used, in one line."""
+    turns, tokens_in, tokens_out = (usage.get(name, 0) for name in ("turns", "input_tokens", "output_tokens"))
+    return f"{turns} turns, {tokens_in} tokens in, {tokens_out} out, {money(usage.get('cost_usd'))}"
+
+
+def money(cost: float | None) -> str:
+    """Give US dollars, or say that nobody told."""
+    return "cost unknown" if cost is None else f"${cost:.4f}"
 
 
 _VERDICTS = {True: "passed", False: "failed", None: "not checked"}

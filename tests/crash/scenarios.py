@@ -276,8 +276,49 @@ class Record(Scenario):
         assert any(h["key"] == run["key"] and h["goal_met"] for h in self.world.history("job"))
 
 
+class Bill(Scenario):
+    """A task ended and told what it used: the ledger has it once."""
+
+    name = "bill"
+    kinds = Scenario.kinds | {"connect"}
+
+    def begin(self) -> None:
+        self.world.declare("job", "bill", run={"mode": "task"}, config={"size": 1})
+
+    def change(self) -> None:
+        self.world.declare("job", "bill", run={"mode": "task"}, config={"colour": f"shade {self.turn}"})
+        self.world.apply()
+        eventually(lambda: len(self.world.lines("caps.inf")) == self.turn + 1, within=15)
+        eventually(lambda: not self.world.everybody(), within=15)
+
+    def check(self) -> None:
+        self.world.check_exactly()
+        total = self.world.run("usage", "-o", "json").json["total"]
+        assert total["runs"] == self.turn + 1, total
+        assert total["costUSD"] == 0.5 * (self.turn + 1), total
+
+
+class StopSpender(Stop):
+    """The same of a run that is stopped, and told what it used until then."""
+
+    name = "stop a spender"
+
+    def change(self) -> None:
+        self.world.declare("web", "spend")
+        self.world.apply()
+        self.before = self.world.starts("web") if self.world.one("web") else 0
+        eventually(lambda: len(self.world.lines("spent")) == self.turn + 1, within=15)
+        self.world.declare("web", "spend", desiredState="stopped")
+
+    def check(self) -> None:
+        super().check()
+        total = self.world.run("usage", "-o", "json").json["total"]
+        assert total["runs"] == self.turn + 1, total
+
+
 SCENARIOS: dict[str, type[Scenario]] = {
-    s.name: s for s in (Create, CreateAgain, Replace, Stop, Start, Heal, Delete, DeleteAll, Rename, Record)
+    s.name: s
+    for s in (Create, CreateAgain, Replace, Stop, Start, Heal, Delete, DeleteAll, Rename, Record, Bill, StopSpender)
 }
 
 

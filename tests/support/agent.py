@@ -50,6 +50,34 @@ elif what == "work":  # for as long as the file is not there
 elif what == "fail":
     print("an agent's own words")
     sys.exit(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+elif what in ("spend", "bill"):  # half a dollar for each of its size; a bill stays within its budget, and ends
+    import json
+
+    with open("config.json") as config:
+        size = json.load(config)["size"]
+    cap = float(os.environ.get("HAYMAKER_BUDGET_MAX_COST_USD", "inf"))
+    cost = 0.5 * size if what == "spend" else min(0.5 * size, cap)
+    usage = {"input_tokens": 100 * size, "output_tokens": 10 * size, "cached_tokens": 0}
+    told = {"type": "usage", "model": "quill", "total": {**usage, "cost_usd": cost, "turns": size}}
+    with open("events.jsonl", "a") as events:
+        events.write(json.dumps(told) + "\n")
+    note(f"caps.{cap}")
+    if what == "bill":
+        code = 3 if 0.5 * size > cap else 0
+        verdict = {
+            "verdict": "budget spent" if code else "met",
+            "reason": f"${cost:g} of ${cap:g} spent" if code else "",
+        }
+        with open("result.json", "w") as result:
+            json.dump(
+                {**verdict, "exit_code": code, "usage": usage, "cost_usd": cost, "turns": size, "model": "quill"},
+                result,
+            )
+        sys.exit(code)
+    note("spent")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        signal.pause()
 elif what == "family":
     # A child in another session, a grandchild in another group whose environment is bare but for the run id.
     run_id = {"HAYMAKER_RUN_ID": os.environ["HAYMAKER_RUN_ID"]}

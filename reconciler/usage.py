@@ -1,0 +1,118 @@
+"""
+What runs use of a model: turns, tokens, money. What a run says of itself, and the sums over many.
+
+Pure. It refuses to know where a report stands, and to guess: a cost that nobody told is None, never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.lean import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.model import Json
+
+NAME_LENGTH = 200
+COUNTS = ("turns", "input_tokens", "output_tokens", "cached_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one run used. `cached_tokens` are among the input; `cost_usd` is None where nobody told it."""
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    model: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out, as a budget counts them."""
+        return self.input_tokens + self.output_tokens
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """
+    A line of the ledger: what one run used, or many that were folded together (`key` is then "").
+
+    `at` is when the run was started, in seconds since the epoch: a run counts in the day and the month of its start.
+    """
+
+    at: float
+    fleet: str
+    name: str
+    usage: Usage
+    key: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runs: int = 1
+    unpriced: int = 0  # how many of these runs did not tell what they cost
+
+    def to_json(self) -> dict[str, Any]:
+        record = {name: getattr(self, name) for name in self.__slots__ if name != "usage"}
+        return record | {"labels": dict(self.labels), "usage": self.usage.to_json()}
+
+    @classmethod
+    def from_json(cls, record: Json) -> Charge:
+        """
+        Rebuild what `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not.
+        """
+        return cls(**{**record, "at": float(record["at"]), "usage": Usage(**record["usage"])})
+
+
+def told_by_result(record: Json) -> Usage | None:
+    """Give what a result.json says was used, None where it says nothing."""
+    return _told({**_mapping(record.get("usage")), **{k: record.get(k) for k in ("turns", "cost_usd", "model")}})
+
+
+def told_by_event(record: Json) -> Usage | None:
+    """Give what a line of events.jsonl says was used since the run began, None where it is about something else."""
+    if record.get("type") != "usage" or not isinstance(record.get("total"), dict):
+        return None
+    return _told({"model": record.get("model"), **record["total"]})
+
+
+def add(one: Usage, other: Usage) -> Usage:
+    """Give the sum; its cost is that of those who told one, None where neither did."""
+    counts = {name: getattr(one, name) + getattr(other, name) for name in COUNTS}
+    costs = [cost for cost in (one.cost_usd, other.cost_usd) if cost is not None]
+    return replace(one, **counts, cost_usd=math.fsum(costs) if costs else None)
+
+
+def merge(charges: Iterable[Charge]) -> Charge:
+    """Give the sum of at least one charge, as the first of them but for its key."""
+    first, *rest = charges
+    total, runs, unpriced = first.usage, first.runs, first.unpriced
+    for charge in rest:
+        total, runs, unpriced = add(total, charge.usage), runs + charge.runs, unpriced + charge.unpriced
+    return replace(first, usage=total, runs=runs, unpriced=unpriced, key=first.key if not rest else "")
+
+
+def _told(said: Mapping[str, Any]) -> Usage | None:
+    counts = {name: _count(said.get(name)) for name in COUNTS}
+    cost, model = said.get("cost_usd"), said.get("model")
+    known = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < math.inf
+    if not any(counts.values()) and not (known and cost):
+        return None
+    name = model[:NAME_LENGTH] if isinstance(model, str) and model.isprintable() else ""
+    return Usage(**counts, cost_usd=float(cost) if known and cost is not None else None, model=name)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15 else 0
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
