@@ -146,7 +146,4 @@ def _config(task: Task) -> LLMConfig:
         config = LLMConfig.from_env()
     except ValueError as error:
         raise DriverError(str(error), fix="put it under `env` of the manifest", setup=True) from error
-    if not task.model:
-        return config
-    field = "deployment" if config.provider == "azure_openai" else "model"
-    return config.model_copy(update={field: task.model})
+    return config.with_model(task.model) if task.model else config

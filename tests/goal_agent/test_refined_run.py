@@ -1,0 +1,51 @@
+"""An agent whose plan its model refines first: with the real run, on `mini`, against a scripted model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from model_server import call, fail, say
+from model_server.fixtures import serve
+
+from goal_agent.test_refine import ANSWER, GOAL
+
+__all__ = ["serve"]
+
+KEY = "sk-not-a-real-key"
+
+
+def point(agent, server) -> None:
+    agent.env |= {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": server.url, "LLM_MAX_RETRIES": "0"}
+
+
+@pytest.mark.slow
+def test_the_refined_plan_is_what_the_model_then_follows_and_a_new_start_asks_no_more(agent, serve):
+    work = (call("shell", command="mkdir -p tidy"), say("Done."))
+    server = serve(say(json.dumps(ANSWER)), *work, *work)
+    point(agent, server)
+    done = agent.run(GOAL, sdk="mini", model="claude-planner", plan_with_model=True)
+    assert done.closing == ["Goal achieved", "Exit code: 0"], done.log
+    first = (agent.folder / "plan.json").read_bytes()
+    assert json.loads(first)["refinement"]["model"] == server.requests[0].body["model"] == "claude-planner"
+    assert "1. Look: See what is there." in server.asked[1].messages[-1].text
+    (agent.folder / "tidy").rmdir()
+    assert agent.run(GOAL, sdk="mini", model="claude-planner", plan_with_model=True).code == 0
+    assert (agent.folder / "plan.json").read_bytes() == first
+    assert len(server.asked) == 5
+
+
+@pytest.mark.slow
+def test_a_provider_that_refuses_ends_the_run_before_it_began(agent, serve):
+    point(agent, serve(fail(401, "no such key")))
+    done = agent.run(GOAL, sdk="mini", plan_with_model=True)
+    assert done.code == 4
+    assert "the plan could not be refined" in done.closing[0]
+    assert KEY not in done.log
+
+
+def test_no_model_to_ask_is_a_mistake_in_the_config(agent):
+    done = agent.run(GOAL, sdk="mini", plan_with_model=True)
+    assert done.code == 2
+    assert "ANTHROPIC_API_KEY" in done.log
+    assert "config.plan_with_model" in done.log
