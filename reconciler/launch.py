@@ -37,7 +37,10 @@ def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec
         TryAgain: a file changed after its digest was taken; the next pass sees the new content.
     """
     limits = want.spec.get("run", {}).get("limits") or {}
-    env = _environment(want, entry, environ, want.spec.get("env", ()))
+    declared = want.spec.get("env", ())
+    env = _environment(want, entry, environ, declared)
+    if secret := [item["name"] for item in declared if "valueFrom" in item]:
+        env["HAYMAKER_SECRET_ENV"] = ",".join(secret)  # names only: what the agent must not write down
     return RunSpec(
         argv=want.recipe.argv,
         env=env,

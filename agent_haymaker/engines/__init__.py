@@ -76,7 +76,8 @@ class RunSpec:
     is and keeps it between runs of the same name until `forget(..., workspace=True)`. `files` are written
     there before the start (relative paths, bytes). `log` is a path in the workspace, or "" for a log outside
     it. Times are in seconds, memory in bytes. `env` is the whole environment except what the engine stamps:
-    HAYMAKER_RUN_ID (the key), HAYMAKER_WORKSPACE.
+    HAYMAKER_RUN_ID (the key), HAYMAKER_WORKSPACE, and HAYMAKER_MEMORY: a folder for what outlives runs and
+    generations, there once somebody makes it, and removed with the workspace by `discard`.
     """
 
     argv: tuple[str, ...]
@@ -225,6 +226,15 @@ class Engine(Protocol):
         Raises:
             FileNotFoundError, PermissionError: as open() does; also PermissionError when `path`, symlinks
                 resolved, leaves the workspace.
+        """
+        ...
+
+    def deliver(self, handle: Handle, path: str, content: bytes) -> None:
+        """
+        Put a file into the run's workspace, whole or not at all, never through a link of the agent's.
+
+        Raises:
+            PlatformError: the workspace is gone, something else stands on the path, or the disk refuses.
         """
         ...
 

@@ -138,6 +138,24 @@ class LocalEngine:
             raise FileNotFoundError(f"{handle.key}: no such run")
         return local_files.open_inside(local_files.workspace_path(f"{self._root}/agents", claim.workspace), path)
 
+    def deliver(self, handle: Handle, path: str, content: bytes) -> None:
+        """Put a file into the run's workspace, as the port says."""
+        from agent_haymaker.engines import local_files
+        from agent_haymaker.errors import DoubtError, PlatformError
+
+        try:
+            claim = claims.read(self._home, handle.key)
+        except claims.BadClaim as bad:
+            raise DoubtError(f"{handle.key}: its claim file cannot be read: {bad}", where=self._home) from bad
+        if claim is None:
+            raise PlatformError(
+                f"{handle.key}: no such run", where=self._home, fix="`haymaker list` shows what there is"
+            )
+        workspace = local_files.workspace_path(f"{self._root}/agents", claim.workspace)
+        if not os.path.isdir(workspace):
+            raise PlatformError("the workspace is gone", where=workspace, fix="start the agent again")
+        local_files.prepare(workspace, {path: content}, "")
+
     @property
     def _archive(self) -> Archive:
         from agent_haymaker.engines.archive import Archive  # a look at what runs needs none

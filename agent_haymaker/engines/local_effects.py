@@ -87,7 +87,7 @@ class Effects:
             "key": key,
             "path": program,
             "argv": list(spec.argv),
-            "env": dict(spec.env),
+            "env": {"HAYMAKER_MEMORY": self._memory(spec.workspace), **spec.env},
             "cwd": workspace,
             "owner": spec.owner,
             "workspace": spec.workspace,
@@ -98,6 +98,9 @@ class Effects:
             "grace": spec.grace_seconds,
             "limits": {name: limit for name, limit in limits.items() if limit is not None},
         }
+
+    def _memory(self, workspace: str) -> str:
+        return local_files.workspace_path(f"{self._root}/memory", workspace)
 
     def _existing(self, key: str, seen: Observation) -> Observation:
         if seen.state is RunState.UNREACHABLE:
@@ -270,8 +273,8 @@ class Effects:
                 ) from error
 
     async def discard(self, workspace: str) -> None:
-        folder = local_files.workspace_path(self._agents, workspace)
-        await asyncio.to_thread(local_files.remove_workspace, folder)
+        for folder in (local_files.workspace_path(self._agents, workspace), self._memory(workspace)):
+            await asyncio.to_thread(local_files.remove_workspace, folder)
 
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
         claim = self._claim(handle)

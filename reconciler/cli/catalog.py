@@ -11,6 +11,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "diff": ("reconciler.cli.plan:plan", "The same as plan."),
         "delete": ("reconciler.cli.delete:delete", "Clean up everything that a folder's fleet deployed."),
     },
+    "Talk": {
+        "tell": ("reconciler.cli.tell:COMMAND", "Queue an instruction for an agent's next turn."),
+        "memory": ("reconciler.cli.memory:COMMAND", "Show what a deployment remembers over its runs."),
+    },
     "Look": {
         "status": ("reconciler.cli.status:COMMAND", "Show the state of one deployment, or of all."),
         "list": ("reconciler.cli.list:COMMAND", "List deployments."),

@@ -51,7 +51,8 @@ def test_a_run_goes_on_after_its_caller_is_gone_and_is_found_by_its_key(world):
 def test_a_run_gets_exactly_its_environment_and_the_two_names_that_the_engine_stamps(world):
     odd = {"A": "1", "HAYMAKER_RUN_ID": "a lie", "ODD": "ä\udcff\n", "EMPTY": ""}
     handle = world.submit("sleep", "100", env=odd).handle
-    stamps = {"HAYMAKER_RUN_ID": handle.key, "HAYMAKER_WORKSPACE": str(world.home / "agents" / "agent-1")}
+    stamps = {"HAYMAKER_RUN_ID": handle.key, "HAYMAKER_WORKSPACE": str(world.home / "agents" / "agent-1"),
+              "HAYMAKER_MEMORY": str(world.home / "memory" / "agent-1")}  # fmt: skip
     eventually(lambda: processes.read_environ(handle.token["pid"]) == {"PATH": PATH, **odd, **stamps})
 
 

@@ -127,7 +127,7 @@ def test_its_workload_yaml_is_found_and_says_what_it_is():
     assert declared["name"] == GoalAgentWorkload.name
     assert declared["command"][-2:] == ["haymaker_goal_agent", "run"]
     assert declared["config_schema"]["sdk"]["enum"] == list(SDKS)
-    assert set(declared["config_schema"]) == set(KEYS) - {"enable_memory"}
+    assert set(declared["config_schema"]) == set(KEYS)
     assert WorkloadRegistry().load_manifest(manifest_path()).warnings == []
 
 

@@ -7,6 +7,7 @@ in between. `script` is given the same as files. It refuses to say whether the g
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from agent_haymaker.records import write_record
@@ -15,7 +16,7 @@ from haymaker_goal_agent.drivers.protocol import Ended, Failed, Session, Task, U
 from haymaker_goal_agent.inbox import Inbox
 from haymaker_goal_agent.journal import FOLDER
 from haymaker_goal_agent.verify import feedback
-from haymaker_goal_agent.words import one_line
+from haymaker_goal_agent.words import count, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from haymaker_goal_agent.settings import Settings
 
 NOT_MET, MISCONFIGURED, FAILED = 1, 2, 4
-FAILED_CHECKS, INSTRUCTIONS = f"{FOLDER}/failed-checks.md", f"{FOLDER}/instructions.md"
+FAILED_CHECKS, INSTRUCTIONS, RECALLED = (
+    f"{FOLDER}/{name}.md" for name in ("failed-checks", "instructions", "recalled")
+)
 
 
 class Outcome(NamedTuple):
@@ -61,6 +64,16 @@ class Attempts:
             from haymaker_goal_agent import session
 
             self._sessions = session.Sessions(workspace, settings.sdk)
+
+        self._recalled = ""
+        if settings.enable_memory:
+            from haymaker_goal_agent import remembering
+
+            goal = f"{plan['title']} {plan['goal']}"
+            self._recalled = remembering.recalled(workspace, os.environ, goal)
+            known = self._recalled.count("\n")
+            journal.event("memory", recalled=known)
+            journal.say(f"Memory: {count(known, 'thing')} recalled")
 
     @property
     def session_id(self) -> str:
@@ -100,7 +113,7 @@ class Attempts:
                 driver.interrupt()
         return _outcome(last, cut)
 
-    def conclude(self, verdict: str) -> None:
+    def conclude(self, verdict: str, reason: str) -> None:
         """
         Put away what the next run has to know.
 
@@ -109,22 +122,29 @@ class Attempts:
         """
         if self._sessions is not None and self._sessions.now.id:
             self._sessions.update(is_done=verdict == "met")
+        if self._settings.enable_memory:
+            from haymaker_goal_agent import remembering
+
+            outcome = self._journal.masked(f"{verdict}: {one_line(reason)}" if reason else verdict)
+            new = remembering.remember(self._workspace, os.environ, outcome)
+            self._journal.event("memory", learned=new)
 
     def _task(self, number: int, failed: str) -> Task:
         if self._sessions is None:
             told = [text for _, text in self._inbox.told()]
-            files = {FAILED_CHECKS: failed, INSTRUCTIONS: "".join(f"{text}\n" for text in told)}
+            instructions = "".join(f"{text}\n" for text in told)
+            files = {FAILED_CHECKS: failed, INSTRUCTIONS: instructions, RECALLED: self._recalled}
             for name, text in files.items():
                 write_record(self._workspace / name, text, durable=False)
             paths = (str(self._workspace / name) for name in files)
-            names = ("HAYMAKER_FAILED_CHECKS", "HAYMAKER_INSTRUCTIONS")
+            names = ("HAYMAKER_FAILED_CHECKS", "HAYMAKER_INSTRUCTIONS", "HAYMAKER_RECALLED")
             return Task("", environment={"HAYMAKER_ATTEMPT": str(number), **dict(zip(names, paths, strict=True))})
         known = self._sessions.now
         told = [text for _, text in self._inbox.told(after=known.told)]
         if not known.id:
             goal = (self._workspace / "prompt.md").read_text(encoding="utf-8", errors="replace")
             skills = sorted(str(p.relative_to(self._workspace)) for p in self._workspace.glob("skills/*/SKILL.md"))
-            prompt = prompts.first(self._plan, goal, skills, "", told)
+            prompt = prompts.first(self._plan, goal, skills, self._recalled, told)
         else:
             prompt = prompts.again(failed, told) if number > 1 else prompts.resumed(told)
         return Task(

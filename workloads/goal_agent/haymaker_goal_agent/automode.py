@@ -174,7 +174,7 @@ class AutoMode:
             code, verdict = 128 + stopped_by, "stopped"
             reason = f"{signal.Signals(stopped_by).name}: {reason or 'stopped at its end'}"
         ended = time.time()
-        attempts.conclude(verdict)
+        attempts.conclude(verdict, reason)
         steps = sum(len(phase["steps"]) for phase in self._plan["phases"])
         journal.event("run", state="ended", verdict=verdict, exit_code=code, reason=reason)
         journal.result(
