@@ -41,7 +41,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     if seen is None:
         return Finding(Verdict.MISSING, "no deployment holds this name")
     if seen.phase is RunPhase.RUNNING:
-        return _classify_live(want, seen)
+        return _classify_live(want, seen, now=now)
     if seen.phase is not RunPhase.NONE and not seen.recorded:
         return Finding(Verdict.UNRECORDED, f"its run ended ({seen.exit_text}) and that is not on record yet")
     if want.stopped:
@@ -54,7 +54,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     return _classify_resting(want, seen, now=now, self_heal=self_heal)
 
 
-def _classify_live(want: Desired, seen: Observed) -> Finding:
+def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
     if want.stopped:
         return Finding(Verdict.UNWANTED, "desiredState is stopped and it runs")
     if seen.digest != want.digest:
@@ -63,7 +63,11 @@ def _classify_live(want: Desired, seen: Observed) -> Finding:
         return _classify_drift(want, seen)
     if seen.settings != want.settings or seen.suspended:
         return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
-    return Finding(Verdict.SETTLED, "running as declared")
+    if seen.stalled:
+        verdict = Verdict.STALLED if want.on_stalled == "report" else Verdict.OVERDUE
+        return Finding(verdict, f"{seen.stalled}; run.onStalled is {want.on_stalled}")
+    wait = None if seen.stalls_at is None else max(0.0, seen.stalls_at - now)
+    return Finding(Verdict.SETTLED, "running as declared", wait=wait)
 
 
 def _classify_drift(want: Desired, seen: Observed) -> Finding:
@@ -80,7 +84,10 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
     heals = self_heal or seen.stopped  # stopped → running is the manifest's change, not the world's
     if seen.phase is RunPhase.NONE:
         return Finding(Verdict.HALTED, "it was never started")
-    if seen.phase is RunPhase.STOPPED:
+    if seen.stalled and not seen.stopped:
+        if want.on_stalled != "restart":
+            return Finding(Verdict.STALLED, f"it was stopped: {seen.stalled}")
+    elif seen.phase is RunPhase.STOPPED:
         if not heals:
             return Finding(Verdict.HELD, "it was stopped, and the fleet's selfHeal is off")
         return Finding(Verdict.HALTED, "it is stopped and desiredState is running")
@@ -112,7 +119,7 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
 
 def needs_another_run(want: Desired, seen: Observed) -> bool:
     """Tell whether the restart policy asks for a successor to the run that ended; a stopped run is no matter of it."""
-    if seen.start_failed:
+    if seen.start_failed or seen.stalled:
         return True
     if seen.phase is RunPhase.LOST:  # in doubt, and classify has let it through: it may run again
         return True
@@ -129,14 +136,14 @@ def failures_after(want: Desired, seen: Observed) -> int:
     """
     Count consecutive failures once the run that just ended is on record.
 
-    A run longer than backoff.maxDuration was healthy: counting starts again. A service that ends has failed,
-    whatever its exit code; a task has failed by its exit code or its checks.
+    A run longer than backoff.maxDuration was healthy, unless it stalled: counting starts again. A service that ends
+    has failed, whatever its exit code; a task has failed by its exit code or its checks.
     """
     lasted = (seen.ended_at or 0.0) - (seen.started_at or 0.0)
     failed = want.service or not seen.succeeded or seen.goal_met is False
     if not failed:
         return 0
-    if seen.started_at is not None and lasted > want.backoff.max_duration:
+    if seen.started_at is not None and lasted > want.backoff.max_duration and not seen.stalled:
         return 1
     return seen.failures + 1
 

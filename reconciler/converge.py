@@ -81,7 +81,7 @@ def look(app: App, request: Request) -> Pass:
 def _look(app: App, engine: Engine, request: Request, *, write_cache: bool) -> Pass:
     began = app.now()
     inventory = load_inventory(app.home)
-    world = observe(inventory, engine, app.home)
+    world = observe(inventory, engine, app.home, now=app.now())
     loaded = load(request.path, home=app.home, strict=request.strict, write_cache=write_cache)
     done = _decide(app, request, engine, loaded, inventory, world)
     done.began = began

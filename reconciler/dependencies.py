@@ -62,7 +62,8 @@ def outlook(
             return Outlook(f"{will_not}: {stuck}", never=True)
     if seen is not None and want is not None:
         finding = classify(want, seen, fleet=fleet, now=now, self_heal=self_heal)
-        if finding.verdict in _AT_REST:
+        is_held = finding.verdict is Verdict.STALLED and seen.phase is not RunPhase.RUNNING
+        if finding.verdict in _AT_REST or is_held:
             ended = finding.verdict is Verdict.COMPLETED
             return Outlook(f"{will_not}: {_how_it_ended(seen) if ended else finding.reason}", never=True)
     elif seen is not None and condition != "Started":

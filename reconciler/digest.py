@@ -29,6 +29,7 @@ _DURATIONS = frozenset({
 _SIZES = frozenset({"run.limits.memory", "artifacts.retention.maxBytes"})
 _IN_PLACE_RUN = ("restartPolicy", "backoffLimit", "backoff", "terminationGracePeriod", "sideEffects")
 _IN_PLACE = ("update", "success", "artifacts", "dependsOn", "deletionPolicy", "protect")
+TASK_PROGRESS_SECONDS = 900.0  # a task's run.progressDeadline where its manifest has none; a service then has none
 _NOT_SHOWN = frozenset({"inPlaceConfig"})
 _LONG = 60
 
@@ -80,8 +81,16 @@ def settings_digest(spec: Json, labels: dict[str, str], annotations: dict[str, s
         "config": {key: _plain(config[key]) for key in spec.get("inPlaceConfig", ()) if key in config},
         "run": {key: spec["run"].get(key) for key in _IN_PLACE_RUN},
     }
+    counted["run"] |= _stall_settings(spec["run"])
     counted.update((key, spec.get(key)) for key in _IN_PLACE)
     return f"{DIGEST_VERSION}:{_sha256({key: value for key, value in counted.items() if value})}"
+
+
+def _stall_settings(run: Json) -> dict[str, Any]:
+    """Give what is not at its default of the fields that came after the first digests were taken."""
+    usual = {"progressDeadline": None if run["mode"] == "service" else TASK_PROGRESS_SECONDS, "onStalled": "report"}
+    given = {"progressDeadline": run.get("progressDeadline") or None, "onStalled": run.get("onStalled")}
+    return {key: _plain(value) for key, value in given.items() if value != usual[key]}
 
 
 def diff_specs(old: Json, new: Json) -> tuple[str, ...]:

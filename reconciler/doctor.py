@@ -201,7 +201,7 @@ def _inventory(_app: App, inventory: Inventory) -> Iterator[Checked]:
 
 
 def _states(app: App, inventory: Inventory) -> Iterator[Checked]:
-    world = observe(inventory, app.engine, app.home)
+    world = observe(inventory, app.engine, app.home, now=app.now())
     for name, seen in sorted(world.seen.items()):
         if seen.doubt:
             yield Checked("records", "fail", f"{name}: {seen.doubt}",

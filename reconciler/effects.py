@@ -195,8 +195,10 @@ class Effects:
         entry, want = self._current[action.name], self.want.get(action.name)
         if action.replaces and want is not None:
             await self._check_successor(want, entry)
-        await self._intend(action, None)
-        entry = await self._stop_run(entry)
+        stalled = self.world.seen[action.name].stalled if action.stalled else ""
+        told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled))
+        await self._intend(action, told if told != entry else None)  # what it is stopped for must outlive this pass
+        entry = replace(await self._stop_run(told), failures=entry.failures + 1 if stalled else entry.failures)
         if want is not None and not action.replaces:
             entry = _declared(entry, want, self.root)
         await self._conclude(await self._with_state(entry))
@@ -428,6 +430,7 @@ def _declared(entry: Entry, want: Desired, root: str) -> Entry:
         suspended=want.suspend,
         stopped=want.stopped,
         service=want.service,
+        progress_deadline=want.progress_deadline,
         depends_on=tuple((d.name, d.condition) for d in want.depends_on),
     )
 
@@ -442,7 +445,7 @@ def _with_end(run: Run, seen: Observation, now: float) -> Run:
         exit_code=end.code if end else None,
         exit_signal=end.signal if end else None,
         exit_reason="stopped" if stopped or end is None else end.reason,
-        exit_text="stopped" if stopped else str(end),
+        exit_text=(f"stopped: {run.stalled}" if run.stalled else "stopped") if stopped else str(end),
     )
 
 

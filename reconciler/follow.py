@@ -129,7 +129,9 @@ def assess(app: App, done: Pass) -> list[Waiting]:
             standing.append(Waiting(name, "changed", "", settled=False, good=False))
             continue
         item, seen = left[name], done.seen.get(name)
-        if item.blocked:
+        if item.verdict is Verdict.STALLED:
+            standing.append(Waiting(name, "stalled", item.reason, settled=True, good=False))
+        elif item.blocked:
             bad = item.verdict is not Verdict.ORPHANED
             standing.append(Waiting(name, "blocked", item.reason, settled=True, good=not bad))
         elif item.verdict in (Verdict.HALTED, Verdict.DRIFTED, Verdict.WAITING_FOR_END):
@@ -144,7 +146,7 @@ def assess(app: App, done: Pass) -> list[Waiting]:
 def _assess_resting(app: App, done: Pass, name: str, seen: Observed) -> Waiting:
     if seen.phase is RunPhase.RUNNING:
         if not seen.service:
-            return Waiting(name, "running", "", settled=False, good=False)
+            return Waiting(name, "running", "", False, False, done.plan.recheck_in)
         rest = (seen.started_at or 0.0) + SERVICE_SETTLES - app.now()
         if rest > 0:
             return Waiting(name, "starting", "", False, False, rest)

@@ -121,6 +121,10 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if seen.suspended:
         return Health.SUSPENDED, "Suspended", "suspend: true; haymaker leaves it alone"
     match seen.phase:
+        case RunPhase.RUNNING if seen.stalled:
+            return Health.STALLED, "Stalled", seen.stalled
+        case RunPhase.STOPPED if seen.stalled and not seen.stopped:
+            return Health.STALLED, "Stalled", f"it was stopped: {seen.stalled}"
         case RunPhase.RUNNING if seen.service:
             return Health.HEALTHY, "Running", "running as declared"
         case RunPhase.RUNNING:
@@ -177,6 +181,8 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.PROTECTED: "nothing, until a manifest says protect: false",
     Verdict.INVALID: "nothing, until its manifest is mended",
     Verdict.SUSPENDED: "nothing, until suspend is false",
+    Verdict.OVERDUE: "end its run, as its run.onStalled says",
+    Verdict.STALLED: "nothing, until it goes on, its manifest changes or has another haymaker/restartedAt",
     Verdict.COMPLETED: "nothing",
     Verdict.SETTLED: "nothing",
     Verdict.IDLE: "nothing",
@@ -197,7 +203,7 @@ def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition
     return (
         condition("Ready", ready, status.reason, status.message),
         condition("Reconciling", out_of_sync, status.sync.value, status.next_action or "nothing to do"),
-        condition("Progressing", running and not seen.service, status.reason, status.message),
+        condition("Progressing", running and not seen.service and not seen.stalled, status.reason, status.message),
         _goal_condition(seen, entry, condition),
     )
 

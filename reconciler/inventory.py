@@ -42,6 +42,7 @@ class Run:
     exit_text: str = ""
     recorded: bool = False
     start_failed: bool = False
+    stalled: str = ""  # in what way it made no progress, where it was stopped for that
     goal_met: bool | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
     usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
@@ -75,6 +76,7 @@ class Entry:
     suspended: bool = False
     stopped: bool = False
     service: bool = False
+    progress_deadline: float | None = None  # seconds
     failures: int = 0
     created_at: float = 0.0
     depends_on: tuple[tuple[str, str], ...] = ()  # name and condition of each

@@ -67,7 +67,7 @@ def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
-    world = observe(inventory, app.engine, app.home)
+    world = observe(inventory, app.engine, app.home, now=app.now())
     stuck = _find_stuck(app, world, world.seen)
     found = [_found(world.entries[name], seen, stuck=stuck.get(name, "")) for name, seen in world.seen.items()]
     found += find_unmanaged(app.home, inventory)
@@ -138,7 +138,7 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
         return None
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None
-    seen, entry = observe_one(entry, app.engine)
+    seen, entry = observe_one(entry, app.engine, now=app.now())
     if _waits(entry, seen):
         return None  # how its dependencies stand is part of how it stands
     found = _found(entry, seen, workload=str(record.get("workload_name", "")))
@@ -223,7 +223,8 @@ def find_thoroughly(app: App, wanted: str) -> Found:
     entry = inventory.by_name_or_id(wanted)
     name = entry.name if entry is not None else wanted
     if entry is not None or name in inventory.intents:
-        world = observe(inventory, app.engine, app.home, names=_with_dependencies(inventory.entries, [name]))
+        names = _with_dependencies(inventory.entries, [name])
+        world = observe(inventory, app.engine, app.home, now=app.now(), names=names)
         if name in world.seen:
             stuck = _find_stuck(app, world, [name])
             return _with_edits(app.home, _found(world.entries[name], world.seen[name], stuck=stuck.get(name, "")))

@@ -158,6 +158,8 @@ class Desired:
     timeout: float | None = None
     grace: float = 30.0
     side_effects: str = "external"  # none, external
+    progress_deadline: float | None = None  # None: it may be silent for as long as it likes
+    on_stalled: str = "report"  # report, stop, restart
     strategy: str = "Recreate"  # Recreate, OnCompletion, Manual
     has_checks: bool = False
     criteria: tuple[
@@ -261,6 +263,8 @@ class Observed:
     protect: bool = False
     service: bool = False
     stuck: str = ""  # why what it waits for will not come by itself; "" where it waits for nothing, or may go on
+    stalled: str = ""  # in what way it makes no progress, or made none and was ended for it
+    stalls_at: float | None = None  # when the live run counts as stalled unless it makes progress before
 
 
 class Verdict(StrEnum):
@@ -286,6 +290,8 @@ class Verdict(StrEnum):
     GIVEN_UP = "GivenUp"
     COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict
     OUTDATED = "Outdated"  # only what applies in place differs
+    OVERDUE = "Overdue"  # without progress, and run.onStalled asks for its end
+    STALLED = "Stalled"  # without progress, or ended for it, and left so
     SETTLED = "Settled"
 
 
@@ -319,6 +325,7 @@ class Action:
     after: tuple[int, ...] = ()
     replaces: bool = False  # a stop or start that is half of a replacement
     starts: bool = False  # a CREATE or START after which a new run exists
+    stalled: bool = False  # a STOP that ends a run because it makes no progress
     needs_consent: bool = False
     old_name: str = ""  # of a RENAME
     changes: tuple[str, ...] = ()  # field by field, "config.workers 10 → 25"

@@ -48,7 +48,9 @@ class World:
     recovered: dict[str, Entry | None] = field(default_factory=dict)  # name -> what a killed pass left behind
 
 
-def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable[str] | None = None) -> World:
+def observe(
+    inventory: Inventory, engine: Engine, home: Path, *, now: float, names: Iterable[str] | None = None
+) -> World:
     """Look at every deployment of every fleet, or only at those in `names`, and then more closely."""
     world = World()
     chosen = inventory.entries.keys() | inventory.intents.keys() if names is None else set(names)
@@ -67,7 +69,7 @@ def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable
     looked = {entry.name: seen for (entry, _), seen in zip(open_runs, found, strict=True)}
     states = _state_records(home)
     for name, entry in world.entries.items():
-        seen, entry = _see(entry, looked.get(name), engine)
+        seen, entry = _see(entry, looked.get(name), engine, now)
         doubt = inventory.doubts.get(entry.fleet, "") or _doubt(entry, states, home)
         if doubt == _GONE:
             seen, doubt = replace(seen, settings=""), ""  # so that the plan writes it again
@@ -76,12 +78,12 @@ def observe(inventory: Inventory, engine: Engine, home: Path, *, names: Iterable
     return world
 
 
-def observe_one(entry: Entry, engine: Engine) -> tuple[Observed, Entry]:
+def observe_one(entry: Entry, engine: Engine, *, now: float) -> tuple[Observed, Entry]:
     """Look at the run of one entry; its state record and open intents are the caller's matter."""
     look = None
     if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
         look = engine.observe([Handle.from_json(entry.run.handle)], closely=True)[0]
-    return _see(entry, look, engine)
+    return _see(entry, look, engine, now)
 
 
 def _settle(world: World, entry: Entry | None, intent: Intent, engine: Engine) -> Entry | None:
@@ -95,6 +97,8 @@ def _settle(world: World, entry: Entry | None, intent: Intent, engine: Engine) -
             world.recovered[intent.name] = entry
         return entry
     if not intent.key or intent.entry is None:
+        if intent.verb == "stop" and intent.entry is not None:
+            entry = intent.entry  # it says what the run was stopped for
         world.recovered[intent.name] = entry
         return entry
     found = engine.find(intent.key)
@@ -115,7 +119,7 @@ def _is_live(engine: Engine, run: Run) -> bool:
     return found is not None and found.state.is_live
 
 
-def _see(entry: Entry, look: Observation | None, engine: Engine) -> tuple[Observed, Entry]:
+def _see(entry: Entry, look: Observation | None, engine: Engine, now: float) -> tuple[Observed, Entry]:
     run = entry.run
     if run is None:
         return _observed(entry, RunPhase.NONE), entry
@@ -123,7 +127,7 @@ def _see(entry: Entry, look: Observation | None, engine: Engine) -> tuple[Observ
         return _observed(entry, _recorded_phase(run)), entry
     phase = _PHASES[look.state]
     if phase is RunPhase.RUNNING:
-        return _observed(entry, phase), entry
+        return _with_progress(_observed(entry, phase), entry, run, look.handle, engine, now), entry
     if phase is RunPhase.UNREACHABLE:
         return replace(_observed(entry, phase), doubt=look.detail or "its engine cannot say whether it runs"), entry
     ended = _ended(run, look)
@@ -135,6 +139,19 @@ def _see(entry: Entry, look: Observation | None, engine: Engine) -> tuple[Observ
             ended = replace(ended, exit_code=told, exit_reason="exited", exit_text=text)
     entry = replace(entry, run=ended)
     return _observed(entry, phase), entry
+
+
+def _with_progress(seen: Observed, entry: Entry, run: Run, handle: Handle, engine: Engine, now: float) -> Observed:
+    """Say whether a live run makes progress. One that is younger than its deadline needs no look."""
+    deadline = entry.progress_deadline
+    if deadline is None or run.started_at is None:
+        return seen
+    if run.started_at + deadline > now:
+        return replace(seen, stalls_at=run.started_at + deadline)
+    from reconciler.progress import find_stall
+
+    stalled, at = find_stall(engine, handle, started_at=run.started_at, deadline=deadline, now=now)
+    return replace(seen, stalled=stalled, stalls_at=at)
 
 
 def _ended(run: Run, look: Observation) -> Run:
@@ -191,6 +208,7 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         exit_code=run.exit_code,
         exit_text=run.exit_text,
         start_failed=run.start_failed,
+        stalled=run.stalled if phase is RunPhase.STOPPED else "",
         started_at=run.started_at,
         ended_at=run.ended_at,
         recorded=run.recorded,

@@ -51,11 +51,12 @@ class _Draft:
 
     def add(
         self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
-        replaces: bool = False, starts: bool = False, needs_consent: bool = False, old_name: str = "",
+        replaces: bool = False, starts: bool = False, stalled: bool = False, needs_consent: bool = False,
+        old_name: str = "",
     ) -> int:  # fmt: skip
         number = len(self.actions) + 1
         self.actions.append(
-            Action(number, verb, name, cause, after, replaces, starts, needs_consent, old_name, changes)
+            Action(number, verb, name, cause, after, replaces, starts, stalled, needs_consent, old_name, changes)
         )
         return number
 
@@ -138,7 +139,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
     found = classify(want, seen, fleet=policy.name, now=draft.now, self_heal=policy.self_heal)
     name, reason = want.name, found.reason
     match found.verdict:
-        case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT | Verdict.GIVEN_UP | Verdict.HELD:
+        case (
+            Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT | Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED
+        ):
             draft.leave(name, found.verdict, reason, blocked=True)
         case Verdict.SUSPENDED:
             if seen is not None and not seen.suspended:
@@ -155,6 +158,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
         case Verdict.UNWANTED:
             draft.add(Verb.STOP, name, reason, after=after)
             draft.live -= 1
+        case Verdict.OVERDUE:
+            assert seen is not None
+            _plan_end_of_stalled(draft, want, seen, reason, after)
         case Verdict.OUTDATED:
             assert seen is not None
             changes = _in_place_changes(want, seen)
@@ -167,6 +173,8 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
             draft.waits.append(found.wait)
             draft.leave(name, found.verdict, reason)
         case Verdict.WAITING_FOR_END | Verdict.IDLE | Verdict.COMPLETED | Verdict.SETTLED:
+            if found.wait is not None:
+                draft.waits.append(found.wait)
             draft.leave(name, found.verdict, reason)
         case Verdict.INVALID | Verdict.PROTECTED | Verdict.ORPHANED:
             raise AssertionError(f"{found.verdict} needs no manifest, and {name} has one")
@@ -225,6 +233,14 @@ def _plan_record(draft: _Draft, want: Desired, seen: Observed, reason: str, afte
         return
     if drifted or needs_another_run(want, recorded):
         _plan_pair(draft, want, recorded, (number,))
+
+
+def _plan_end_of_stalled(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    number = draft.add(Verb.STOP, want.name, reason, after=after, stalled=True)
+    draft.live -= 1
+    if want.on_stalled == "restart":
+        ended = replace(seen, phase=RunPhase.STOPPED, recorded=True, ended_at=draft.now, exit_text="it stalled")
+        _plan_pair(draft, want, replace(ended, failures=failures_after(want, ended)), (number,))
 
 
 def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> tuple[str, bool, tuple[int, ...]]:

@@ -35,7 +35,7 @@ def status_of(entry: Entry) -> tuple[str, str]:
     if run.handle is not None and not run.recorded:
         return "running", "running"
     if run.exit_reason == "stopped":
-        return "stopped", "stopped"
+        return "stopped", "stalled" if run.stalled else "stopped"
     if run.start_failed:
         return "failed", "not started"
     if run.exit_code == 0 and run.exit_reason != "timeout":

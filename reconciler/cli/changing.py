@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # What the plan cannot mend is its health, not a guard: `apply --wait` and `status --exit-status` tell of it.
-_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED})
+_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED})
 
 
 def _named(context: click.Context, parameter: click.Parameter, path: str) -> Path:

@@ -221,7 +221,7 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return seen.doubt
     if seen.suspended:
         return "suspend: true; haymaker leaves it alone"
-    if not seen.recorded:
+    if not seen.recorded and not seen.stalled:
         return ""
     entry = entry if entry.desired else find_thoroughly(app, entry.name).entry  # a state record has no spec
     if entry is None or not entry.desired:
@@ -231,7 +231,7 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
     from reconciler.model import Verdict
 
     finding = classify(applied(entry), seen, fleet=entry.fleet, now=app.now())
-    if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE):
+    if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE, Verdict.STALLED):
         return finding.reason
     if finding.verdict is Verdict.COMPLETED:
         if goal.word == "GoalMet" and seen.goal_met is None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.workloads import WorkloadDeclaration
     from reconciler.model import Desired, Json
 
-VERSION = 1
+VERSION = 2
 CACHE_BYTES = 1 << 30  # what is larger was not written here
 _STAMP, _BLOB, _DEPLOYMENTS, _WORKLOADS, _FLEET, _FLAWS = range(6)  # of a file's record
 

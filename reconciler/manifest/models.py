@@ -154,11 +154,13 @@ class Run(Model):
     timeout: PositiveDuration | None = Field(
         default=None, description="The longest a run may take. Left out: no limit."
     )
-    progress_deadline: Duration = Field(
-        default=900.0, description="No progress for so long is Stalled. Not supported yet."
+    progress_deadline: Duration | None = Field(
+        default=None,
+        description="No progress for so long is Stalled; 0s: never. Left out: 15m for tasks, never for services.",
     )
     on_stalled: Literal["report", "stop", "restart"] = Field(
-        default="report", description="What to do about a stalled run. Not supported yet."
+        default="report",
+        description="A stalled run is reported; or stopped, and left so; or ended and started again by backoffLimit.",
     )
     termination_grace_period: Duration = Field(default=30.0, description="From SIGTERM to SIGKILL when stopping.")
     side_effects: Literal["none", "external"] = Field(

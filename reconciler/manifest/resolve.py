@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
-from reconciler.digest import RESTARTED_AT, settings_digest, spec_digest
+from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_digest, spec_digest
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
 from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
@@ -102,6 +102,8 @@ class _Resolution:
                 return None
         run = dict(spec["run"])
         run["restartPolicy"] = run["restartPolicy"] or ("Always" if run["mode"] == "service" else "Never")
+        if run["progressDeadline"] is None and run["mode"] == "task":
+            run["progressDeadline"] = TASK_PROGRESS_SECONDS
         spec["run"] = run
         if run["backoff"]["maxDuration"] < run["backoff"]["duration"]:
             declared.complain("backoff.maxDuration is below backoff.duration", "raise it", "run", "backoff")
@@ -352,6 +354,8 @@ class _Resolution:
             timeout=run["timeout"],
             grace=run["terminationGracePeriod"],
             side_effects=run["sideEffects"],
+            progress_deadline=run["progressDeadline"] or None,
+            on_stalled=run["onStalled"],
             strategy=spec["update"]["strategy"],
             has_checks=self._has_checks(spec),
             criteria=self.criteria,

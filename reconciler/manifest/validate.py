@@ -34,8 +34,6 @@ _LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("run", "schedule"), None),
     (("run", "timeZone"), "UTC"),
     (("run", "concurrencyPolicy"), "Forbid"),
-    (("run", "progressDeadline"), 900.0),
-    (("run", "onStalled"), "report"),
     (("update", "autoRevert"), False),
     (("budget",), None),
 )

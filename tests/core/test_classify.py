@@ -4,6 +4,8 @@ The ladder: each situation has one verdict, and the order of the rungs is the po
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.classify import classify, failures_after, needs_another_run
@@ -14,6 +16,9 @@ WANT = desired()
 STOPPED = desired(stopped=True)
 SERVICE = desired(service=True, restart_policy="Always")
 RETRIED = desired(restart_policy="OnFailure")
+ENDS_STALLED = desired(on_stalled="stop")
+RENEWS_STALLED = desired(on_stalled="restart")
+HALTED = observed(phase=RunPhase.STOPPED, stalled="x", recorded=True, failures=1, ended_at=NOW - 30)
 
 
 def verdict(want, seen, **facts) -> Finding:
@@ -48,6 +53,14 @@ def verdict(want, seen, **facts) -> Finding:
         pytest.param(WANT, observed(phase=RunPhase.STOPPED, recorded=True), Verdict.HALTED, id="stopped"),
         pytest.param(WANT, observed(phase=RunPhase.NONE), Verdict.HALTED, id="declared, and never started"),
         pytest.param(WANT, observed(settings="other"), Verdict.OUTDATED, id="only labels changed"),
+        pytest.param(WANT, observed(stalled="x"), Verdict.STALLED, id="without progress: reported"),
+        pytest.param(ENDS_STALLED, observed(stalled="x"), Verdict.OVERDUE, id="without progress: ended"),
+        pytest.param(ENDS_STALLED, observed(stalled="x", settings="other"), Verdict.OUTDATED,
+                     id="a new deadline counts before the old one does"),
+        pytest.param(ENDS_STALLED, HALTED, Verdict.STALLED, id="what was stopped for it stays stopped"),
+        pytest.param(ENDS_STALLED, replace(HALTED, stopped=True), Verdict.HALTED, id="until declared running anew"),
+        pytest.param(RENEWS_STALLED, HALTED, Verdict.FAILED, id="without progress: another run"),
+        pytest.param(RENEWS_STALLED, replace(HALTED, failures=4), Verdict.GIVEN_UP, id="which are counted"),
         pytest.param(WANT, observed(suspended=True), Verdict.OUTDATED, id="suspension lifted"),
         pytest.param(WANT, ended(recorded=False), Verdict.UNRECORDED, id="its end is not on record"),
         pytest.param(desired(digest="1:b"), ended(recorded=False), Verdict.UNRECORDED, id="recording precedes drift"),

@@ -200,6 +200,7 @@ def test_a_change_is_said_field_by_field_in_the_words_of_a_manifest(goal: Fleet)
         'renamedFrom none → ["old"]',
         "run.limits.memory 512Mi → 1Gi",
         "run.mode task → service",
+        "run.progressDeadline 15m → none",
         "run.restartPolicy Never → Always",
         "run.timeout 10m → 15m",
     )

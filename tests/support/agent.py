@@ -37,6 +37,11 @@ elif what == "deaf":
     note("deaf")
     while True:
         signal.pause()
+elif what in ("step", "loop"):  # tell of step after step, or of the same one again and again
+    while True:
+        with open("events.jsonl", "a") as events:
+            events.write('{"type": "tool", "progress": %s}\n' % ("true" if what == "step" else "false"))
+        time.sleep(0.05)
 elif what == "report":
     with open("report.md", "w") as report:
         report.write("# all is well\n")

@@ -39,6 +39,7 @@ SHOWN = 200
 class _Call(NamedTuple):
     tool: str
     began: float
+    is_new: bool
 
 
 class Recorder:
@@ -78,7 +79,7 @@ class Recorder:
                 self._step(event)
             case Turn():
                 self._budget.turns += 1
-                self._journal.event("turn", number=self._budget.turns, of=self._budget.max_turns)
+                self._journal.event("turn", number=self._budget.turns, of=self._budget.max_turns, progress=False)
             case Said():
                 self._journal.converse("agent", text=event.text)
                 self._journal.say(event.text.strip())
@@ -119,7 +120,7 @@ class Recorder:
         self._seen.add((call.tool, shown))
         self.calls += 1
         self.new_calls += is_new
-        self._under_way[call.id] = _Call(call.tool, time.monotonic())
+        self._under_way[call.id] = _Call(call.tool, time.monotonic(), is_new)
         facts = {"arguments": shortened(shown, SHOWN), "progress": is_new}
         self._journal.event("tool", id=call.id, name=call.tool, state="started", **facts)
         self._journal.converse("tool call", id=call.id, tool=call.tool, arguments=dict(call.arguments))
@@ -129,7 +130,7 @@ class Recorder:
     def _returned(self, returned: Returned) -> None:
         call = self._under_way.pop(returned.id, None)
         state = "done" if returned.ok else "failed"
-        facts = {"seconds": round(time.monotonic() - call.began, 3)} if call else {}
+        facts = {"seconds": round(time.monotonic() - call.began, 3), "progress": call.is_new} if call else {}
         self._journal.event("tool", id=returned.id, name=call.tool if call else "", state=state, **facts)
         self._journal.converse("tool result", id=returned.id, ok=returned.ok, output=returned.output)
         self._journal.say(f"   {'' if returned.ok else 'failed: '}{shortened(returned.output, SHOWN) or 'no output'}")
@@ -143,6 +144,7 @@ class Recorder:
             input_tokens=used.input_tokens,
             output_tokens=used.output_tokens,
             cached_tokens=used.cached_tokens,
+            progress=False,
             total={**budget.usage(), "cost_usd": budget.cost_usd, "turns": budget.turns},
         )
 
