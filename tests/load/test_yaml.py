@@ -61,11 +61,11 @@ def test_anchors_are_ours_to_use() -> None:
     ],
 )  # fmt: skip
 def test_no_text_exhausts_the_reader(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     documents, faults = read_documents(text)
     assert isinstance(documents, list)
     assert isinstance(faults, list)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_faults_of_one_document_are_few_enough_to_read() -> None:
