@@ -9,6 +9,7 @@ from __future__ import annotations
 
 DRIVERS = {
     "claude": "haymaker_goal_agent.drivers.claude:ClaudeDriver",
+    "copilot": "haymaker_goal_agent.drivers.copilot:CopilotDriver",
     "microsoft": "haymaker_goal_agent.drivers.microsoft:MicrosoftDriver",
     "mini": "haymaker_goal_agent.drivers.mini:MiniDriver",
 }
@@ -18,6 +19,7 @@ SDKS = ("script", *DRIVERS)
 
 REQUIRES = {
     "claude": {"claude_agent_sdk": "claude"},
+    "copilot": {"copilot": "copilot"},
     "microsoft": {"agent_framework": "microsoft", "agent_framework_openai": "microsoft"},
 }
 """By sdk: the top modules that its driver imports, each with the extra of agent-haymaker that brings it."""
