@@ -15,6 +15,9 @@ step() {
 mkdir -p .demo
 step haymaker apply -f manifests/ --wait 2>&1
 step haymaker status
+printf '\nThe publisher needed two attempts: what failed a check went back to it.\n'
+printf '\n$ haymaker logs publisher\n'
+haymaker logs publisher | grep -E '^(Attempt|   (passed|failed)|Goal)' | cut -c1-110
 printf '\nThe report that log-analyst wrote, and that haymaker checked before it called the goal met:\n'
 step cat .demo/shared/report.md
 

@@ -1,7 +1,8 @@
 """
 The `config_schema` dialect of workload.yaml: checks it, turns it into JSON Schema, and checks a config by it.
 
-    key: {type, default, enum, min, max, required, description, items, properties, format: file, sensitive, restart}
+    key: {type, default, enum, min, max, required, description, items, properties, format: file, sensitive, restart,
+          requires: {value: {module, install, env: [any of these]}}}
 
 It is the only source of a config's defaults. Errors come as (path in the config, what, fix) and never hold the value
 of a key that is `sensitive`.
@@ -25,7 +26,12 @@ _WORDS = {
     "array": "a list", "object": "a map of keys",
 }  # fmt: skip
 _FLAGS = ("required", "sensitive", "restart")
-KEYS = frozenset({"type", "default", "enum", "min", "max", "description", "items", "properties", "format", *_FLAGS})
+KEYS = frozenset(
+    {"type", "default", "enum", "min", "max", "description", "items", "properties", "format", "requires", *_FLAGS}
+)
+_REQUIRES = frozenset({"module", "install", "env"})
+ABSENT = "x-absent"
+"""Where `installed_schema` notes what is not installed."""
 GOAL_KEY = "goal_file"
 
 
@@ -64,6 +70,14 @@ def _check_entry(entry: Any, path: Path) -> Iterator[tuple[Path, str, str, str]]
     for flag in _FLAGS:
         if flag in entry and not isinstance(entry[flag], bool):
             yield (*path, flag), "must be true or false", "write true or false", "error"
+    needs = entry.get("requires", {})
+    if not isinstance(needs, dict) or not all(isinstance(n, dict) and n.keys() <= _REQUIRES for n in needs.values()):
+        yield (
+            (*path, "requires"),
+            "must map values to what they need",
+            "write {value: {module: ..., install: ...}}",
+            "error",
+        )
     if "items" in entry:
         yield from _check_entry(entry["items"], (*path, "items"))
     if "properties" in entry:
@@ -111,6 +125,33 @@ def check_config(config: dict[str, Any], schema: dict[str, Any], path: Path = ()
     for key, entry in schema.items():
         if entry.get("required") and key not in config and not entry.get("sensitive"):
             yield (*path, key), f"'{key}' is required", f"set {'.'.join(map(str, ('config', *path, key)))}"
+
+
+def installed_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of an installed workload, noting which values need a Python module that is not there."""
+    from importlib.util import find_spec
+
+    marked = {}
+    for key, entry in schema.items():
+        needs = (entry.get("requires") or {}) if isinstance(entry, dict) else {}
+        absent = [value for value, need in needs.items() if need.get("module") and find_spec(need["module"]) is None]
+        marked[key] = {**entry, ABSENT: absent} if absent else entry
+    return marked
+
+
+def unmet(config: dict[str, Any], schema: dict[str, Any], env: set[str]) -> Iterator[Wrong]:
+    """Yield what the values of a config need and do not have. `env` are the names that the manifest's env sets."""
+    for key, value in config.items():
+        entry = schema.get(key) or {}
+        need = (entry.get("requires") or {}).get(value) if isinstance(value, str) else None
+        if need is None:
+            continue
+        if value in entry.get(ABSENT, ()):
+            what = f"{_show(value)} needs the Python package {need['module']}, which is not installed"
+            yield (key,), what, need.get("install") or f"install {need['module']}"
+        names = need.get("env") or []
+        if names and not env & set(names):
+            yield (key,), f"{_show(value)} needs {' or '.join(names)} in its environment", "set one in spec.env"
 
 
 def _check_value(value: Any, entry: dict[str, Any], path: Path) -> Iterator[Wrong]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
 from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_digest, spec_digest
-from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file
+from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file, unmet
 from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.trees import Unreadable, is_inside
@@ -153,6 +153,8 @@ class _Resolution:
         has_goal = spec["goal"] is not None or bool(self.workload.goal)
         checked = {**config, GOAL_KEY: GOAL_FILE} if has_goal and GOAL_KEY in schema else config
         for path, what, fix in check_config(checked, schema):
+            self.declared.complain(what, fix, "config", *path)
+        for path, what, fix in unmet(config, schema, {item["name"] for item in spec["env"]}):
             self.declared.complain(what, fix, "config", *path)
         if spec["goal"] is not None and schema and GOAL_KEY not in schema:
             self.declared.complain(f"workload '{self.workload.name}' takes no goal", "remove it", "goal")

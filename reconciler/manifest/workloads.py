@@ -211,6 +211,7 @@ def _discover() -> dict[str, WorkloadDeclaration]:
 
 
 def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> WorkloadDeclaration:
+    from reconciler.manifest.configschema import installed_schema
     from reconciler.manifest.problems import Flaws
     from reconciler.manifest.trees import Unreadable, WorkTree
     from reconciler.manifest.validate import declare
@@ -255,6 +256,7 @@ def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> Wor
             path_prefix=os.path.dirname(sys.executable),
         )  # fmt: skip
         if made is not None:
+            made = replace(made, config_schema=installed_schema(made.config_schema))
             return (
                 made
                 if made.name == name
