@@ -6,6 +6,7 @@ Whoever is killed in between leaves an intent without a result, and `observe` fi
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,13 @@ from reconciler.inventory import Entry, Intent, Run, desired_json
 from reconciler.ledger import charge_of, read_usage
 from reconciler.model import AppliedSpec, Desired, Verb
 from reconciler.records import remove_state, state_path, state_record
+from reconciler.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agent_haymaker.engines import Engine, Observation
+    from agent_haymaker.engines import Engine, Observation, RunSpec
     from reconciler.inventory import Inventory
     from reconciler.journal import Journal
     from reconciler.model import Action
@@ -138,12 +140,10 @@ class Effects:
 
     async def _run(self, action: Action, entry: Entry, *, attempt: int, old: Run | None = None) -> None:
         """Start a run. `old` is the ended one that it follows, forgotten as soon as there is a successor."""
-        from reconciler.launch import run_spec
-
         want = self.want[action.name]
         key = f"{self.install}.{entry.id}.{entry.generation}.{attempt}"
         try:
-            spec = run_spec(want, entry, self.environ)
+            spec = await self._spec(want, entry)
         except HaymakerError as error:
             if entry.name not in self._current:  # so that it is seen, and why it does not run
                 await self._intend(action, replace(entry, waits=error.what))
@@ -218,12 +218,11 @@ class Effects:
         judge = want if entry.digest == want.digest else Desired.from_json(entry.desired)
         if judge.has_checks and not judge.service and seen.phase == "ended":
             from reconciler.checks import run_checks
-            from reconciler.launch import check_environment, secret_values
+            from reconciler.launch import check_environment
 
             env = check_environment(judge, entry, self.environ)
             results = await run_checks(self.engine, handle, _checks(judge), env, workspace=entry.id, owner=entry.fleet)
-            secrets = secret_values(judge.spec, self.environ, judge.recipe.source_dir)
-            results = [r | {"output": _masked(r["output"], secrets)} for r in results]
+            results = await asyncio.to_thread(self._masked, results, judge)
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         entry = await self._charge(entry)
@@ -323,9 +322,26 @@ class Effects:
 
     async def _check_successor(self, want: Desired, entry: Entry) -> None:
         """Refuse a replacement before it stops anything, where it is known that the new run could not start."""
-        from reconciler.launch import run_spec
+        await self.engine.check(await self._spec(want, entry))
 
-        await self.engine.check(run_spec(want, entry, self.environ))
+    async def _spec(self, want: Desired, entry: Entry) -> RunSpec:
+        """Give the run that is to start. A secret's command, or a locked keyring, must not hold up the others."""
+        from reconciler.launch import run_spec
+        from reconciler.values import takes_time
+
+        if takes_time(want.spec.get("env", ())):
+            return await asyncio.to_thread(run_spec, want, entry, self.environ)
+        return run_spec(want, entry, self.environ)
+
+    def _masked(self, results: list[dict[str, Any]], judge: Desired) -> list[dict[str, Any]]:
+        """Give the verdicts with every secret of the run masked: what a check prints may be what the agent wrote."""
+        if not any(result["output"] for result in results):
+            return results
+        from reconciler.values import secret_values
+
+        secrets, _ = secret_values(judge.spec, self.environ, judge.recipe.source_dir, commands=True)
+        redactor = Redactor(secrets)
+        return [r | {"output": redactor.masked(r["output"].encode()).decode(errors="replace")} for r in results]
 
     async def _forget(self, old: Run | None, new: Run | None = None) -> None:
         """Let the engine drop an ended run and its checks, unless `new` is the same. Twice does no harm."""
@@ -447,12 +463,6 @@ def _with_end(run: Run, seen: Observation, now: float) -> Run:
         exit_reason="stopped" if stopped or end is None else end.reason,
         exit_text=(f"stopped: {run.stalled}" if run.stalled else "stopped") if stopped else str(end),
     )
-
-
-def _masked(text: str, secrets: list[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def _verdict(run: Run) -> str:

@@ -1,31 +1,28 @@
 """
 From a desired deployment to the run that its engine starts: argv, environment, files.
 
-Secrets are resolved here and nowhere else: their values go into the child's environment and into no record.
+The values of secrets go into the child's environment and into no record; `values` resolves them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import RunSpec
-from agent_haymaker.errors import ManifestError, TryAgain
+from agent_haymaker.errors import TryAgain
 from agent_haymaker.records import read_regular
+from reconciler.values import least_environment, resolve_env, secret_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Desired, Json
+    from reconciler.model import Desired
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
-
-INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
-DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec:
@@ -33,13 +30,13 @@ def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec
     Give the run that `want` asks for. `environ` is the environment of the caller, read for what is inherited.
 
     Raises:
-        ManifestError: an env reference names something that is not set or cannot be read.
+        ManifestError: an env reference names something that is not set, fails or cannot be read.
         TryAgain: a file changed after its digest was taken; the next pass sees the new content.
     """
     limits = want.spec.get("run", {}).get("limits") or {}
     declared = want.spec.get("env", ())
     env = _environment(want, entry, environ, declared)
-    if secret := [item["name"] for item in declared if "valueFrom" in item]:
+    if secret := secret_names(declared):
         env["HAYMAKER_SECRET_ENV"] = ",".join(secret)  # names only: what the agent must not write down
     return RunSpec(
         argv=want.recipe.argv,
@@ -68,60 +65,6 @@ def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declar
     env["HAYMAKER_SOURCE_DIR"] = want.recipe.source_dir
     env["HAYMAKER_CONFIG"] = "config.json"
     return env
-
-
-def least_environment(environ: Mapping[str, str], path_prefix: str = "") -> dict[str, str]:
-    """Give what every agent gets, and checks too: no credential of the caller is among it."""
-    env = {name: environ[name] for name in INHERITED if name in environ}
-    env.setdefault("PATH", DEFAULT_PATH)
-    if path_prefix:
-        env["PATH"] = f"{path_prefix}{os.pathsep}{env['PATH']}"
-    return env
-
-
-def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folder: str) -> dict[str, str]:
-    """Give name → value for a spec's `env`. Errors quote names, never values."""
-    resolved: dict[str, str] = {}
-    for item in declared:
-        name = item["name"]
-        reference = item.get("valueFrom")
-        if reference is None:
-            resolved[name] = str(item.get("value") or "")
-        elif "env" in reference:
-            wanted = reference["env"]
-            if wanted not in environ:
-                raise ManifestError(
-                    f"env {name} comes from the environment variable {wanted}, which is not set",
-                    where=f"{source} spec.env",
-                    fix=f"set {wanted} where haymaker runs, then apply again",
-                )
-            resolved[name] = environ[wanted]
-        else:
-            resolved[name] = _from_file(name, Path(folder) / reference["file"], source)
-    return resolved
-
-
-def _from_file(name: str, path: Path, source: str) -> str:
-    try:
-        return read_regular(path).decode().rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(
-            f"env {name} comes from the file {path.name}, which cannot be read",
-            where=f"{source} spec.env",
-            fix="make the file readable for the user that haymaker runs as",
-        ) from error
-
-
-def secret_values(spec: Json, environ: Mapping[str, str], folder: str) -> list[str]:
-    """Give the values behind a spec's references that can be resolved now, longest first: what to redact."""
-    found: set[str] = set()
-    for item in spec.get("env", ()):
-        if item.get("valueFrom"):
-            try:
-                found.update(resolve_env([item], environ, source="", folder=folder).values())
-            except ManifestError:
-                continue  # not resolvable here, so not known here
-    return sorted((v for v in found if len(v) >= 4), key=len, reverse=True)
 
 
 def _files(want: Desired) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ class Redactor:
         """Give what can be shown now."""
         if not self._secrets:
             return piece
-        text = self._masked(self._held + piece)
+        text = self.masked(self._held + piece)
         keep = self._beginning_at_end(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
@@ -43,7 +43,8 @@ class Redactor:
                 at = text.find(secret, at + 1)
         return sorted(found)
 
-    def _masked(self, text: bytes) -> bytes:
+    def masked(self, text: bytes) -> bytes:
+        """Give a text that is whole with every secret masked."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text

@@ -58,7 +58,7 @@ def test_a_lock_names_the_hash_of_every_file(name):
 def test_there_is_no_other_lock_and_no_extra_without_one():
     assert {path.name for path in (ROOT / "requirements").glob("*.txt")} == set(LOCKS)
     assert EXTRAS["llm"] == [f"agent-haymaker[{','.join(MODELS)}]"]
-    assert set(EXTRAS) == {*MODELS, *SDKS, "llm"}
+    assert set(EXTRAS) == {*MODELS, *SDKS, "llm", "keyring"}  # a desktop's keyring is for its desktop to pin
 
 
 @pytest.mark.parametrize("name", [name for name in LOCKS if name not in ("runtime.txt", "build.txt")])

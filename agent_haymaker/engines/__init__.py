@@ -219,6 +219,10 @@ class Engine(Protocol):
         """Drop what was put aside of a workspace's runs beyond these bounds, oldest first; gives how many runs."""
         ...
 
+    def environment(self, handle: Handle) -> Mapping[str, str]:
+        """Give what a live run was started with; nothing where it has ended, or nobody knows. It holds secrets."""
+        ...
+
     def open_file(self, handle: Handle, path: str) -> BinaryIO:
         """
         Open a file of the run's workspace for reading.

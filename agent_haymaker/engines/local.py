@@ -17,7 +17,7 @@ from agent_haymaker.engines import Capabilities, Handle, Observation, RunSpec, R
 from agent_haymaker.engines.local_look import ENGINE, Found, Looker, process_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from agent_haymaker.engines.archive import Archive
     from agent_haymaker.engines.local_effects import Effects
@@ -115,6 +115,12 @@ class LocalEngine:
         except claims.BadClaim:
             return False
         return claim is None or claim.owner != owner
+
+    def environment(self, handle: Handle) -> Mapping[str, str]:
+        """As the port says; what the kernel tells of the run's leader."""
+        process = process_of(handle)
+        found = processes.read_environ(process.pid) if process is not None and processes.is_alive(process) else None
+        return found if found is not None and found.get("HAYMAKER_RUN_ID") == handle.key else {}
 
     def open_file(self, handle: Handle, path: str) -> BinaryIO:
         """Open a regular file of the run's workspace, as the port says."""

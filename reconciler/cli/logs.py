@@ -37,7 +37,7 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
     entry, past = _find(app, name)
     handle = _handle(entry, name, past, previous=previous, key=run)
     _say_which(app, entry, name, past, handle.key)
-    reader = LogReader(lambda file: app.engine.open_file(handle, file), secrets_of(entry, app))
+    reader = LogReader(lambda file: app.engine.open_file(handle, file), secrets_of(entry, app, handle))
     _print(_since(reader.tail(lines), after) if after else reader.tail(lines))
     if follow:
         _follow(app, handle, reader)
@@ -113,15 +113,19 @@ def _id_of(key: str) -> str:
     return key.split(".", 1)[-1].rsplit(".", 2)[0]
 
 
-def secrets_of(entry: Entry | None, app: App) -> list[str]:
-    """Give the secret values that a deployment was handed, as far as they are known here."""
+def secrets_of(entry: Entry | None, app: App, handle: Handle) -> list[str]:
+    """Give the secret values that a deployment was handed, as far as they are known here; say which are not."""
     desired = desired_json(entry) if entry is not None else {}
     spec = desired.get("spec", {})
     if not any(item.get("valueFrom") for item in spec.get("env", ())):
         return []
-    from reconciler.launch import secret_values
+    from reconciler.values import secret_values
 
-    return secret_values(spec, app.environ, str(desired.get("recipe", {}).get("source_dir", "")))
+    folder = str(desired.get("recipe", {}).get("source_dir", ""))
+    secrets, unknown = secret_values(spec, app.environ, folder, started_with=app.engine.environment(handle))
+    if unknown:
+        print(f"the value of {', '.join(unknown)} is not known here, so it is not masked", file=sys.stderr)
+    return secrets
 
 
 def _print(pieces: Iterable[bytes]) -> None:

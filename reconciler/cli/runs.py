@@ -85,7 +85,10 @@ def _number(line: dict[str, Any], numbers: dict[str, str]) -> str:
 
 
 def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[str, ...]:
+    checks = line.get("checks") or []
     goal = {True: "met", False: "not met"}.get(line.get("goal_met"), "")  # type: ignore[arg-type]  # None: no checks
+    if failed := [str(check.get("name")) for check in checks if check.get("passed") is False]:
+        goal += f": {', '.join(failed)}"
     usage = line.get("usage") or {}
     row = (
         _number(line, numbers),

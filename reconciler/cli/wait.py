@@ -8,18 +8,22 @@ import asyncio
 import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import Handle
 from agent_haymaker.errors import DeploymentNotFoundError, UsageError
 from agent_haymaker.lean import dataclass
 from reconciler.app import App
 from reconciler.cli.common import SELECTOR, seconds
-from reconciler.cli.show import status_of
+from reconciler.cli.show import checks_lines, status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
 from reconciler.inventory import applied
 from reconciler.lookup import Found, find_all, find_one, find_thoroughly
 from reconciler.model import RunPhase
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 LOOK_SECONDS = 0.2  # between two looks at whether anything was written
 FULL_LOOK_SECONDS = 2.0
@@ -84,6 +88,7 @@ def run(*, names: tuple[str, ...], selector: str, wanted: str, timeout: str) -> 
     asyncio.run(waiter.wait(limit))
     for name, why in waiter.hopeless.items():
         print(f"error: {name} will not be {goal}: {why}", file=sys.stderr)
+        _print_checks(goal, waiter.found[name], sys.stderr)
     if waiter.hopeless:
         return int(ExitCode.ERROR)
     if not waiter.open:
@@ -105,6 +110,7 @@ class _Waiter:
         self.app, self.goal = app, goal
         self.open = dict.fromkeys(names, "")
         self.hopeless: dict[str, str] = {}
+        self.found: dict[str, Found] = {}
         self.unrecorded = False
         self._ends: dict[str, asyncio.Task[object]] = {}
         self._over: set[str] = set()
@@ -152,9 +158,11 @@ class _Waiter:
                     raise
                 self._reached(name)
                 continue
+            self.found[name] = found
             status = status_of(found)
             if _holds(self.goal, found):
                 self._reached(name)
+                _print_checks(self.goal, found, sys.stdout)
                 continue
             self.open[name] = f"{status.health.value}, {found.status} ({status.message})"
             why = _hopeless(self.app, self.goal, found)
@@ -181,6 +189,13 @@ class _Waiter:
         with contextlib.suppress(Exception):
             return await self.app.engine.wait(handle)
         return None
+
+
+def _print_checks(goal: Goal, found: Found, out: TextIO) -> None:
+    """Print each check's verdict, and what a failed one said, where it was these that were waited for."""
+    run = found.entry.run if found.entry is not None else None
+    if goal.word == "GoalMet" and run is not None and run.checks:
+        print("\n".join(checks_lines(run)), file=out, flush=True)
 
 
 def _stamp(app: App) -> list[tuple[str, int, int]]:

@@ -14,7 +14,7 @@ from reconciler.app import App
 from reconciler.classify import classify
 from reconciler.cli.common import NAME, output_option
 from reconciler.cli.output import DOCUMENTS, age, clean, document, paint, utc
-from reconciler.cli.show import COLOURS, next_line, run_line, status_of, to_json
+from reconciler.cli.show import COLOURS, checks_lines, next_line, run_line, status_of, to_json
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import Pass, Request, look
 from reconciler.digest import diff_specs
@@ -201,6 +201,10 @@ def _text(app: App, reasons: Reasons) -> str:
     if found is not None:
         status = status_of(found, finding)
         say("health", f"{paint(status.health.value, COLOURS.get(status.health.value, ''))}  {clean(status.message)}")
+        goal = next((c for c in status.conditions if c.type == "GoalMet"), None)
+        run = found.entry.run if found.entry is not None else None
+        if goal is not None and run is not None and run.checks:
+            say("goal", f"GoalMet {goal.status}: {goal.message}", *checks_lines(run))
         say("sync", status.sync.value)
         say("next", _next(reasons, next_line(status)))
     else:

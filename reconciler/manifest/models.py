@@ -80,6 +80,13 @@ class Goal(Model):
         return exactly_one(self, "file", "inline")
 
 
+class KeyringEntry(Model):
+    """Where a value stands in the keyring. Needs the extra agent-haymaker[keyring]."""
+
+    service: Text = Field(description="The service, as in `keyring set SERVICE USERNAME`.")
+    username: Text = Field(description="The user name.")
+
+
 class ValueFrom(Model):
     """Where a value comes from when the agent starts. The value itself is never recorded."""
 
@@ -87,10 +94,10 @@ class ValueFrom(Model):
         default=None, description="A variable of the environment that haymaker runs in."
     )
     file: Text | None = Field(default=None, description="A file, relative to this manifest, read at each start.")
-    command: list[str] | None = Field(
-        default=None, description="A program whose output is the value. Not supported yet."
+    command: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="A program, run at each start in this manifest's folder; what it prints is the value."
     )
-    keyring: str | None = Field(default=None, description="An entry of the system's keyring. Not supported yet.")
+    keyring: KeyringEntry | None = Field(default=None, description="An entry of the keyring of who runs haymaker.")
 
     @model_validator(mode="after")
     def _one(self) -> ValueFrom:

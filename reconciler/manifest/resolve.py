@@ -11,6 +11,7 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError
@@ -23,6 +24,7 @@ from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, nearest, show
 from reconciler.manifest.workloads import GOAL_RUNTIME, is_goal_agent
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
+from reconciler.values import KEYRING_FIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,6 +283,10 @@ class _Resolution:
                     self.declared.complain(
                         f"'{source['file']}': {error.what}", error.fix, "env", index, "valueFrom", "file"
                     )
+            if "keyring" in source and find_spec("keyring") is None:
+                self.declared.complain(
+                    "the keyring is not installed", KEYRING_FIX, "env", index, "valueFrom", "keyring"
+                )
         spec["env"] = normal
 
     def _inline_schemas(self, spec: dict[str, Any]) -> None:

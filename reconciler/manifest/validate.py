@@ -202,13 +202,6 @@ def refuse_later(declared: Declared, later: Iterable[tuple[tuple[str, ...], Any]
                 shown = format_duration(default) if isinstance(default, float) else show(default)
                 fix += f", or write {shown.strip(chr(39))}, its default"
             declared.complain(f"{path[-1]} is not supported yet", fix, *path)
-    for index, item in enumerate(declared.spec.get("env") or ()):
-        for source in ("command", "keyring"):
-            if (item.get("valueFrom") or {}).get(source) is not None:
-                declared.complain(
-                    f"valueFrom.{source} is not supported yet", "use valueFrom.env or valueFrom.file",
-                    "env", index, "valueFrom", source,
-                )  # fmt: skip
 
 
 def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Path]:

@@ -120,11 +120,23 @@ def test_a_timeout_ends_the_run_although_nothing_of_haymaker_but_the_shim_is_the
 
 
 def test_checks_decide_and_a_lie_is_degraded(world):
-    world.task("job", "report", success={"checks": [{"name": "long", "file": {"path": "report.md", "minBytes": 9999}}]})
+    there = {"name": "there", "file": {"path": "report.md"}}
+    long = {"name": "long", "file": {"path": "report.md", "minBytes": 9999}}
+    world.task("job", "report", success={"checks": [there, long]})
     said = world.apply("--wait", code=3)
     assert "its checks failed: long" in said.err
-    assert "fewer than 9999" in world.run("status", "job").out
     assert world.record("job")["status"] == "failed"
+    assert world.run("status", "job", "-o", "json").json["health"] == "Degraded"
+    waited = world.run("wait", "job", "--for", "condition=GoalMet", "--timeout", "9s")
+    assert waited.code == 1, str(waited)
+    for said in (world.run("status", "job"), world.run("why", "job"), waited):
+        assert "there  passed" in said.out + said.err, str(said)
+        assert "fewer than 9999" in said.out + said.err, str(said)
+    assert "not met: long" in world.run("runs", "job").out
+    checks = world.run("runs", "job", "-o", "json").json["items"][0]["checks"]
+    assert [(c["name"], c["passed"], "fewer than" in c["output"]) for c in checks] == [
+        ("there", True, False), ("long", False, True)
+    ]  # fmt: skip
 
 
 def test_checks_see_no_credential_and_a_hanging_one_ends_with_its_tree(world):

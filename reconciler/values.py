@@ -1,0 +1,220 @@
+"""
+The values behind a manifest's env references: resolved at the edge, handed to the agent, kept nowhere.
+
+A value is known to whoever resolves it and to nobody else: no record, message or error holds one. It refuses to know
+what becomes of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from select import select
+from typing import TYPE_CHECKING, Any
+
+from agent_haymaker.errors import ManifestError
+from agent_haymaker.records import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.model import Json
+
+INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+COMMAND_SECONDS = 30.0
+MOST_BYTES = 64 * 1024
+SHORTEST_SECRET = 4  # what is shorter would be masked in the midst of words
+_LOOK_AGAIN_SECONDS = 0.005
+
+
+def least_environment(environ: Mapping[str, str], path_prefix: str = "") -> dict[str, str]:
+    """Give what every agent gets, and checks too: no credential of the caller is among it."""
+    env = {name: environ[name] for name in INHERITED if name in environ}
+    env.setdefault("PATH", DEFAULT_PATH)
+    if path_prefix:
+        env["PATH"] = f"{path_prefix}{os.pathsep}{env['PATH']}"
+    return env
+
+
+def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folder: str) -> dict[str, str]:
+    """
+    Give name → value for a spec's `env`. Relative paths are of `folder`.
+
+    Raises:
+        ManifestError: a reference cannot be resolved; it quotes names, never values.
+    """
+    resolved: dict[str, str] = {}
+    for item in declared:
+        name, reference = item["name"], item.get("valueFrom")
+        if reference is None:
+            resolved[name] = str(item.get("value") or "")
+            continue
+        try:
+            resolved[name] = _resolve(reference, environ, folder)
+        except _UnresolvedError as error:
+            raise ManifestError(
+                f"env {name} comes from {error.what}", where=f"{source} spec.env", fix=error.fix
+            ) from None  # what is chained may quote what was read
+    return resolved
+
+
+def secret_names(declared: Any) -> list[str]:
+    """Give the names of the variables that come from elsewhere: their values are secrets."""
+    return [item["name"] for item in declared if item.get("valueFrom")]
+
+
+def takes_time(declared: Any) -> bool:
+    """Tell whether a reference is to something that may keep its caller waiting."""
+    return any(kind in ("command", "keyring") for item in declared for kind in item.get("valueFrom") or ())
+
+
+def secret_values(
+    spec: Json, environ: Mapping[str, str], folder: str, *, started_with: Mapping[str, str] | None = None,
+    commands: bool = False,
+) -> tuple[list[str], list[str]]:  # fmt: skip
+    """
+    Give the values to redact, longest first, and the names of the variables whose value is not known here.
+
+    `started_with` is what the live run has in its environment. Commands are run only where `commands` says so: they
+    belong to a start, and a look must not wait for one.
+    """
+    found: set[str] = set()
+    unknown: list[str] = []
+    for item in spec.get("env", ()):
+        reference = item.get("valueFrom")
+        if not reference:
+            continue
+        held = (started_with or {}).get(item["name"])
+        if held is not None:
+            found.add(held)
+        try:
+            if "command" not in reference or commands:
+                found.add(_resolve(reference, environ, folder))
+            elif held is None:
+                unknown.append(item["name"])
+        except _UnresolvedError:
+            if held is None:
+                unknown.append(item["name"])
+    return sorted((v for v in found if len(v) >= SHORTEST_SECRET), key=len, reverse=True), unknown
+
+
+class _UnresolvedError(Exception):
+    """Why there is no value, and what to do."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.what, self.fix = what, fix
+
+
+def _resolve(reference: Mapping[str, Any], environ: Mapping[str, str], folder: str) -> str:
+    [(kind, wanted)] = reference.items()
+    match kind:
+        case "env":
+            if wanted not in environ:
+                raise _UnresolvedError(
+                    f"the environment variable {wanted}, which is not set",
+                    f"set {wanted} where haymaker runs, then apply again",
+                )
+            value = environ[wanted]
+        case "file":
+            value = _from_file(Path(folder, wanted))
+        case "command":
+            value = _from_command([str(word) for word in wanted], environ, folder)
+        case _:
+            value = _from_keyring(str(wanted["service"]), str(wanted["username"]))
+    if "\0" in value:
+        raise _UnresolvedError(f"a {kind} whose value holds a NUL character", "no environment variable can hold one")
+    return value
+
+
+def _from_file(path: Path) -> str:
+    try:
+        return read_regular(path).decode().rstrip("\n")
+    except (OSError, UnicodeDecodeError):
+        raise _UnresolvedError(
+            f"the file {path.name}, which cannot be read",
+            "make the file readable for the user that haymaker runs as",
+        ) from None
+
+
+def _from_command(argv: list[str], environ: Mapping[str, str], folder: str) -> str:
+    def wrong(how: str) -> _UnresolvedError:
+        # What it printed is the secret, or half of it, or a message about it.
+        return _UnresolvedError(f"the command {argv[0]}, which {how}", f"run it by hand in {folder}, then apply again")
+
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=least_environment(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise wrong(f"cannot be started: {getattr(error, 'strerror', None) or 'not a command'}") from None
+    deadline = time.monotonic() + COMMAND_SECONDS
+    try:
+        said = _read_all(process, deadline)
+        if said is None:
+            raise wrong(f"did not end within {COMMAND_SECONDS:g} s")
+    finally:
+        # Not reaped yet, so that its pid, and its group's, can be nobody else's.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    if len(said) > MOST_BYTES:
+        raise wrong(f"printed more than {MOST_BYTES // 1024} KiB")
+    if code != 0:
+        raise wrong(f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}")
+    try:
+        return said.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise wrong("printed what is not UTF-8") from None
+
+
+def _read_all(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
+    """Give what a command printed once it has ended, and more than may be where it prints too much; None in time."""
+    assert process.stdout is not None
+    said, stream = b"", process.stdout.fileno()
+    while len(said) <= MOST_BYTES:
+        ready, _, _ = select([stream], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        piece = os.read(stream, 4096)
+        if not piece:
+            break
+        said += piece
+    while len(said) <= MOST_BYTES and os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return said
+
+
+def _from_keyring(service: str, username: str) -> str:
+    entry = f"the keyring entry {service}/{username}"
+    try:
+        import keyring  # the extra agent-haymaker[keyring]
+    except ImportError:
+        raise _UnresolvedError(f"{entry}, and keyring is not installed", KEYRING_FIX) from None
+    try:
+        value: str | None = keyring.get_password(service, username)
+    except Exception as error:  # noqa: BLE001 - a backend may raise anything
+        raise _UnresolvedError(
+            f"{entry}, which cannot be read ({type(error).__name__})", "unlock the keyring, then apply again"
+        ) from None
+    if value is None:
+        raise _UnresolvedError(f"{entry}, which does not exist", f"`keyring set {service} {username}` makes it")
+    return value
+
+
+KEYRING_FIX = "pip install 'agent-haymaker[keyring]'"

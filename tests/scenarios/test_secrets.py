@@ -1,0 +1,151 @@
+"""A secret goes to its agent and nowhere else: planted in each way, looked for in every byte. Real CLI, real agents."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent_haymaker.errors import ManifestError
+from agent_haymaker.testing import eventually
+from reconciler import values
+
+PLANTED = {
+    "FROM_ENV": "planted-a1b2c3",
+    "FROM_FILE": "planted-d4e5f6",
+    "FROM_COMMAND": "planted-g7h8i9",
+    "FROM_KEYRING": "planted-j1k2l3",
+}
+SOURCES = {
+    "FROM_ENV": {"env": "CALLERS"},
+    "FROM_FILE": {"file": "token"},
+    "FROM_COMMAND": {"command": ["./vault.sh", "read"]},
+    "FROM_KEYRING": {"keyring": {"service": "mail", "username": "me"}},
+}
+ENV = [{"name": name, "valueFrom": source} for name, source in SOURCES.items()]
+SAY = f"echo {' '.join(f'${name}' for name in PLANTED)}"
+KEYRING = "def get_password(*entry):\n    return 'planted-j1k2l3' if entry == ('mail', 'me') else None\n"
+
+
+def vault(world, script: str) -> None:
+    world.write("vault.sh", f"#!/bin/sh\necho once >> {world.ledger}/vault\n{script}\n").chmod(0o700)
+
+
+@pytest.fixture
+def planted(world):
+    """A world in which each of four secrets can be found in the way of its own."""
+    world.write("token", PLANTED["FROM_FILE"] + "\n")
+    vault(world, f'test -z "$CALLERS" && test "$1" = read && echo {PLANTED["FROM_COMMAND"]}')
+    (world.folder / "python").mkdir()
+    (world.folder / "python" / "keyring.py").write_text(KEYRING)  # stands in for a desktop's keyring
+    world.env["PYTHONPATH"] = str(world.folder / "python")
+    for name, then in (("teller", "exit 1"), ("talker", "exec sleep 1000")):
+        world.write(
+            f"workloads/{name}/workload.yaml",
+            f'name: {name}\nversion: "1"\ntype: runtime\ncommand: [sh, -c, "{SAY}; echo said; {then}"]\n',
+        )
+    return world
+
+
+def found_in(text: str | bytes) -> list[str]:
+    content = text if isinstance(text, bytes) else text.encode()
+    return [name for name, value in PLANTED.items() if value.encode() in content]
+
+
+def test_no_byte_that_haymaker_writes_or_prints_holds_a_secret(planted):
+    world = planted
+    checks = [{"name": "repeats", "command": ["sh", "-c", "cat agent.log; exit 1"]}]
+    world.task("job", "teller", env=ENV, success={"checks": checks})
+    world.declare("talker", "talker", env=ENV)
+    given = {"CALLERS": PLANTED["FROM_ENV"]}
+    said = [world.apply("--wait", code=None, **given), world.apply("-o", "json", **given)]
+
+    def talk():
+        logs = world.run("logs", "talker")
+        return logs if "said" in logs.out else None
+
+    live = eventually(talk, within=10)
+    assert live.out.splitlines()[0] == " ".join(["[redacted]"] * 4), "known by what the live run was started with"
+    said.append(live)
+    ran = len(world.lines("vault"))
+    for args in ("status", "status job", "list -o json", "why job -o json", "runs job -o json", "events", "plan"):
+        said.append(world.run(*args.split(), **given))
+    assert len(world.lines("vault")) == ran, "a look runs no command"
+    assert "[redacted] [redacted] [redacted] [redacted]" in world.run("status", "job", "-o", "json").out
+    assert {name: found for one in said if (found := found_in(one.out + one.err)) for name in one.args} == {}
+    over = world.run("logs", "job", **given)
+    assert found_in(over.out) == ["FROM_COMMAND"]
+    assert "the value of FROM_COMMAND is not known here, so it is not masked" in over.err
+    kept = {name: found for name, (_, content) in world.snapshot().items() if (found := found_in(content))}
+    raw = {f"agents/{entry['id']}/agent.log": list(PLANTED) for entry in world.entries().values()}
+    assert kept == raw, "only what the agents themselves wrote, in their own files, holds it"
+    alive = next(a for a in world.everybody() if a.env.get("HAYMAKER_DEPLOYMENT") == "talker")
+    assert {name: alive.env[name] for name in PLANTED} == PLANTED
+    assert alive.env["HAYMAKER_SECRET_ENV"].split(",") == list(PLANTED)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo planted-g7h8i9; echo planted-g7h8i9 >&2; exit 3", "which failed with exit code 3"),
+        ("printf 'planted-g7h8i9\\377'", "which printed what is not UTF-8"),
+    ],
+)
+def test_a_command_that_fails_fails_that_start_and_tells_nothing(world, script, why):
+    vault(world, script)
+    world.declare("web", env=[{"name": "KEY", "valueFrom": {"command": ["./vault.sh"]}}])
+    world.declare("other")
+    said = world.apply(code=3)
+    assert f"env KEY comes from the command ./vault.sh, {why}" in said.err
+    assert world.agents("web") == []
+    assert world.one("other")
+    assert not [s for s in (said, world.run("why", "web"), world.run("status")) if found_in(s.out + s.err)]
+    assert not [name for name, (_, content) in world.snapshot().items() if found_in(content)]
+
+
+def test_a_keyring_that_is_not_installed_is_an_error_of_the_plan(world):
+    world.env["PYTHONPATH"] = ""
+    world.declare("web", env=[{"name": "KEY", "valueFrom": SOURCES["FROM_KEYRING"]}])
+    said = world.plan(code=65)
+    assert "spec.env[2].valueFrom.keyring: the keyring is not installed" in said.err
+    assert "pip install 'agent-haymaker[keyring]'" in said.err
+
+
+def resolve(argv: list[str], folder: Path) -> str:
+    item = {"name": "KEY", "valueFrom": {"command": argv}}
+    return values.resolve_env([item], dict(os.environ), source="a.yaml:1", folder=str(folder))["KEY"]
+
+
+def test_a_command_gets_little_and_loses_one_line_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    script = "import os, sys; print(sorted(set(os.environ) - {'LC_CTYPE'}), os.getcwd(), sys.stdin.read(), 'end\\n')"
+    said = resolve([sys.executable, "-c", script], tmp_path)
+    assert said.endswith("end\n")
+    assert f" {tmp_path} " in said
+    assert "AWS" not in said
+
+
+@pytest.mark.parametrize("how", ["sleep 100 & exec sleep 100", "exec >&-; sleep 100 & sleep 100", "yes"])
+def test_a_command_that_does_not_end_is_ended_with_all_it_started(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(values, "COMMAND_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(ManifestError, match=r"did not end within 0.5 s|printed more than 64 KiB"):
+        resolve(["sh", "-c", f"echo $$ > pid; {how}"], tmp_path)
+    assert time.monotonic() - began < 20
+    group = int((tmp_path / "pid").read_text())
+    eventually(lambda: not members(group), within=5)
+
+
+def members(group: int) -> list[int]:
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            state, _, pgrp = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(pgrp) == group and state != "Z":
+            found.append(pid)
+    return found
