@@ -28,6 +28,7 @@ class Scenario:
     command: tuple[str, ...] = ("apply",)
     kinds: frozenset[str] = frozenset({"write", "rename", "sync", "create", "mkdir"})
     least = 25
+    rest = "nothing to do"  # what an apply says once everything is done
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -316,9 +317,51 @@ class StopSpender(Stop):
         assert total["runs"] == self.turn + 1, total
 
 
+class StopStalled(Scenario):
+    """A service that makes no progress is to be stopped, and to stay so: what it was stopped for is not lost."""
+
+    name = "stop-stalled"
+    kinds = frozenset({"write", "rename", "sync", "signal"})
+    rest = "1 blocked"
+
+    def begin(self) -> None:
+        self.world.fleet()
+
+    def change(self) -> None:
+        run = {"progressDeadline": "100ms", "onStalled": "stop"}
+        self.world.declare("web", run=run, config={"colour": f"shade {self.turn}"})
+        self.world.apply()
+        self.world.one("web")
+        self.before = self.world.starts("web") - 1
+        self.stalled()
+
+    def stalled(self) -> None:
+        eventually(lambda: self.world.run("status", "web", "-o", "json").json["health"] == "Stalled", within=15)
+
+    def check(self) -> None:
+        self.world.check_exactly()
+        self.started("web", self.before, 1)
+        assert self.world.entries()["web"]["run"]["stalled"]
+        self.stalled()
+
+
 SCENARIOS: dict[str, type[Scenario]] = {
     s.name: s
-    for s in (Create, CreateAgain, Replace, Stop, Start, Heal, Delete, DeleteAll, Rename, Record, Bill, StopSpender)
+    for s in (
+        Create,
+        CreateAgain,
+        Replace,
+        Stop,
+        Start,
+        Heal,
+        Delete,
+        DeleteAll,
+        Rename,
+        Record,
+        Bill,
+        StopSpender,
+        StopStalled,
+    )
 }
 
 
@@ -346,7 +389,7 @@ def kill_at(scenario: Scenario, number: int, *, kind: str = "", when: str = "bef
             assert said.code == 0, str(said)
         after = scenario.act()
         again = scenario.act()
-        assert "nothing to do" in again.out, f"{after}{again}"
+        assert scenario.rest in again.out, f"{after}{again}"
         scenario.check()
     except AssertionError as error:
         raise AssertionError(f"{place}: {error}") from error
