@@ -13,11 +13,11 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
-    from agent_haymaker.engines import Engine, Handle
+    from agent_haymaker.engines import Engine
 
 EVENTS = "events.jsonl"
 LOG = "agent.log"
-PIECE = 16 * 1024
+PIECE = 4 * 1024
 MOST_BYTES = 4 * 1024 * 1024  # so much without one new step is a loop, whenever it began
 
 
@@ -28,11 +28,11 @@ class Stall(NamedTuple):
     due: float
 
 
-def find_stall(engine: Engine, handle: Handle, *, started_at: float, deadline: float, now: float) -> Stall:
+def find_stall(engine: Engine, workspace: str, *, started_at: float, deadline: float, now: float) -> Stall:
     """Tell whether a run has made no progress for `deadline` seconds. All times are seconds since the epoch."""
     since = now - deadline
     try:
-        written, last = _last_progress(engine, handle, since)
+        written, last = _last_progress(engine, workspace, since)
     except OSError:
         return Stall("", now + deadline)
     last = max(started_at, min(last, now))
@@ -44,17 +44,17 @@ def find_stall(engine: Engine, handle: Handle, *, started_at: float, deadline: f
     return Stall(f"no progress within its run.progressDeadline of {format_duration(deadline)}: {how}", last + deadline)
 
 
-def _last_progress(engine: Engine, handle: Handle, since: float) -> tuple[float, float]:
+def _last_progress(engine: Engine, workspace: str, since: float) -> tuple[float, float]:
     """Give when the agent last wrote, and when it last did something new; the latter is exact only after `since`."""
     try:
-        with engine.open_file(handle, EVENTS) as file:
+        with engine.open_live(workspace, EVENTS) as file:
             found = os.fstat(file.fileno())
             is_old = found.st_mtime <= since  # nothing in it can be younger
             return found.st_mtime, found.st_mtime if is_old else _last_step(file, found, since)
     except FileNotFoundError:
         pass
     try:
-        with engine.open_file(handle, LOG) as file:
+        with engine.open_live(workspace, LOG) as file:
             written = os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         written = 0.0

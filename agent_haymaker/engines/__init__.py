@@ -242,6 +242,15 @@ class Engine(Protocol):
         """
         ...
 
+    def open_live(self, workspace: str, name: str) -> BinaryIO:
+        """
+        Open a regular file that stands right in the workspace of a live run, at the least cost: for looks at many.
+
+        Raises:
+            FileNotFoundError: there is none; OSError: it, or the workspace, is something else or cannot be read.
+        """
+        ...
+
     def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Give the log's bytes from `offset` (negative: from the end); with `follow` what comes too, until it ends."""
         ...

@@ -8,6 +8,7 @@ through the shim (`submit`) or are done right here, by identity (`stop`, `forget
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -161,6 +162,16 @@ class LocalEngine:
         if not os.path.isdir(workspace):
             raise PlatformError("the workspace is gone", where=workspace, fix="start the agent again")
         local_files.prepare(workspace, {path: content}, "")
+
+    def open_live(self, workspace: str, name: str) -> BinaryIO:
+        """As the port says; no link is followed."""
+        from agent_haymaker.engines import local_files
+        from agent_haymaker.records import open_regular
+
+        folder = local_files.workspace_path(f"{self._root}/agents", workspace)
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise NotADirectoryError(folder)
+        return os.fdopen(open_regular(f"{folder}/{name}", os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0)
 
     @property
     def _archive(self) -> Archive:

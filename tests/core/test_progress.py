@@ -8,29 +8,27 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent_haymaker.engines import Handle
 from reconciler.progress import MOST_BYTES, PIECE, find_stall
 
 NOW = 1_800_000_000.0
-RUN = Handle("local", "k")
 
 
 class Workspace:
-    """Stands where an engine does: opens the files of a run."""
+    """Stands where an engine does: opens the files of a live run."""
 
     def __init__(self, folder) -> None:
         self.folder = folder
 
-    def open_file(self, handle, path):
-        del handle
-        return (self.folder / path).open("rb")
+    def open_live(self, workspace, name):
+        assert workspace == "mailer-1"
+        return (self.folder / name).open("rb")
 
     def write(self, name: str, content: bytes, *, age: float = 0.0) -> None:
         (self.folder / name).write_bytes(content)
         os.utime(self.folder / name, (NOW - age, NOW - age))
 
     def stall(self, *, deadline: float = 60.0):
-        return find_stall(self, RUN, started_at=NOW - 1000, deadline=deadline, now=NOW)
+        return find_stall(self, "mailer-1", started_at=NOW - 1000, deadline=deadline, now=NOW)
 
 
 @pytest.fixture
