@@ -11,7 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -28,11 +28,10 @@ def note_whole_pass(home: Path, fleet: str, began: float) -> None:
         os.utime(path, (began, began))
 
 
-def reading_of(entry: Entry, began: float) -> dict[str, Any]:
-    """Give what the state record says of an entry's manifest: the files that it was read from, and when."""
-    recipe = entry.desired.get("recipe", {})
+def reading_of(entry: Entry, files: Iterable[str], began: float) -> dict[str, Any]:
+    """Give what the state record says of an entry: its manifest, the `files` that names, and when they were read."""
     manifest = os.path.join(entry.root, entry.source.rpartition(":")[0])
-    return {"read_at": began, "files": [manifest, *sorted(recipe.get("files", {}).values())]}
+    return {"read_at": began, "files": [manifest, *sorted(files)]}
 
 
 def find_edits(home: Path, fleet: str, record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -382,11 +382,11 @@ class Effects:
         """Write the state record and give the entry that knows its identity."""
         want = self.want.get(entry.name)
         if want is not None and want.digest == entry.digest:
-            workload, config = want.workload, dict(want.recipe.config)
+            workload, config, files = want.workload, dict(want.recipe.config), want.recipe.files
         else:
-            workload = entry.workload
-            config = dict(entry.desired.get("recipe", {}).get("config", {}))
-        reading = reading_of(entry, self.began) if want is not None else None
+            recipe = entry.desired.get("recipe", {})
+            workload, config, files = entry.workload, dict(recipe.get("config", {})), recipe.get("files", {})
+        reading = reading_of(entry, files.values(), self.began) if want is not None else None
         record = state_record(self.home, entry, workload=workload, config=config, reading=reading)
         return replace(entry, identity=await self._states.write(state_path(self.home, entry.id), record))
 
