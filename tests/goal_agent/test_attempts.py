@@ -89,9 +89,11 @@ def test_what_an_agent_is_told_reaches_its_next_attempt_once_and_is_kept(agent):
     inbox = agent.folder / "inbox"
     inbox.mkdir()
     (inbox / "0001-a").write_text("Count slowly.\n")
+    (inbox / "0002-b").write_text("Count aloud.\n")
     (inbox / ".draft").write_text("half writ")
     done = agent.run(MENDS, max_turns=3)
-    assert [e["id"] for e in done.events if e["type"] == "told"] == ["0001-a"]
+    assert [e["id"] for e in done.events if e["type"] == "told"] == ["0001-a", "0002-b"]
+    assert done.log.splitlines()[2:4] == ["Told: Count slowly.", "Told: Count aloud."]
     assert done.log.count("Told: Count slowly.") == 1
     assert done.log.count("\nCount slowly.\n") == 3, "every attempt sees every instruction"
     assert [p.name for p in inbox.iterdir()] == [".draft"]

@@ -77,6 +77,7 @@ class TestMiniOnAnthropic(MiniSuite):
         lost = self.agent.finish(self.agent.launch("main.py"))
         assert not self.kinds(lost, "session")[0]["resumed"]
         assert "cannot be resumed (FileNotFoundError); a new one begins" in lost.log
+        assert "Write `hello` into the file greeting." in self.server.asked[2].text, "it is given the goal anew"
 
 
 class TestMiniOnOpenAI(MiniSuite):

@@ -92,21 +92,21 @@ class Attempts:
         Raises:
             OSError, HaymakerError: the workspace cannot be written to.
         """
-        for name in self._inbox.take():
+        for name, text in self._inbox.take():
             self._journal.event("told", id=name)
-            self._journal.say(f"Told: {one_line(self._inbox.told()[-1][1])}")
+            self._journal.say(f"Told: {one_line(text)}")
         task = self._task(number, feedback(failed, reason))
         if number > 1 or self._budget.max_turns > 1:
             self._journal.say("", f"Attempt {number}" + ("" if self._sessions else f" of {self._budget.max_turns}"))
             self._journal.event("attempt", number=number, failed=[check["criterion"] for check in failed])
         self._recorder.begin()
-        if task.prompt:
-            self._journal.converse("user", text=task.prompt)
         last: Ended | Failed = Ended("interrupted")
         cut = ""
         for event in driver.attempt(task):
             self._recorder.note(event)
             self._keep(event)
+            if isinstance(event, Session):
+                self._journal.converse("user", text=task.prompt if event.resumed else task.opening)
             if isinstance(event, Ended | Failed):
                 last = event
             elif not cut and (cut := self._budget.spent()):
@@ -138,17 +138,15 @@ class Attempts:
                 write_record(self._workspace / name, text, durable=False)
             paths = (str(self._workspace / name) for name in files)
             names = ("HAYMAKER_FAILED_CHECKS", "HAYMAKER_INSTRUCTIONS", "HAYMAKER_RECALLED")
-            return Task("", environment={"HAYMAKER_ATTEMPT": str(number), **dict(zip(names, paths, strict=True))})
+            return Task(environment={"HAYMAKER_ATTEMPT": str(number), **dict(zip(names, paths, strict=True))})
         known = self._sessions.now
+        goal = (self._workspace / "prompt.md").read_text(encoding="utf-8", errors="replace")
+        skills = sorted(str(p.relative_to(self._workspace)) for p in self._workspace.glob("skills/*/SKILL.md"))
+        everything = [text for _, text in self._inbox.told()]
         told = [text for _, text in self._inbox.told(after=known.told)]
-        if not known.id:
-            goal = (self._workspace / "prompt.md").read_text(encoding="utf-8", errors="replace")
-            skills = sorted(str(p.relative_to(self._workspace)) for p in self._workspace.glob("skills/*/SKILL.md"))
-            prompt = prompts.first(self._plan, goal, skills, self._recalled, told)
-        else:
-            prompt = prompts.again(failed, told) if number > 1 else prompts.resumed(told)
         return Task(
-            prompt,
+            prompts.again(failed, told) if number > 1 else prompts.resumed(told),
+            prompts.first(self._plan, goal, skills, self._recalled, everything, failed),
             system=prompts.system(self._settings.enable_memory),
             model=self._settings.model,
             session=known.id,

@@ -31,9 +31,9 @@ class Inbox:
     def is_empty(self) -> bool:
         return not self._waiting()
 
-    def take(self) -> list[str]:
+    def take(self) -> list[tuple[str, str]]:
         """
-        Take over what waits; give the names of the instructions, oldest first.
+        Take over what waits; give (name, text) of each instruction, oldest first.
 
         Raises:
             OSError: the workspace cannot be written to.
@@ -43,7 +43,7 @@ class Inbox:
             self._told.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in names:
             os.rename(self._inbox / name, self._told / name)
-        return names
+        return [(name, self._text(name)) for name in names]
 
     def told(self, after: str = "") -> list[tuple[str, str]]:
         """Give (name, text) of every instruction taken over after the one of this name, oldest first."""

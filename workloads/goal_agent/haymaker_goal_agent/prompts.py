@@ -27,7 +27,9 @@ def system(memory: bool) -> str:
     return SYSTEM + (_LEARN if memory else "")
 
 
-def first(plan: Mapping[str, Any], goal: str, skills: Sequence[str], recalled: str, told: Sequence[str]) -> str:
+def first(
+    plan: Mapping[str, Any], goal: str, skills: Sequence[str], recalled: str, told: Sequence[str], failed: str
+) -> str:
     """Give the prompt that a new session begins with; `goal` is prompt.md, verbatim."""
     phases = "".join(f"{n}. {p['name']}: {one_line(p['description'])}\n" for n, p in enumerate(plan["phases"], 1))
     checks = "".join(f"- {one_line(c['text'])}\n" for c in plan["criteria"] if c["check"] is not None)
@@ -39,6 +41,7 @@ def first(plan: Mapping[str, Any], goal: str, skills: Sequence[str], recalled: s
         if skills
         else "",
         f"From earlier runs of this agent:\n{recalled}" if recalled else "",
+        f"An earlier attempt in this working directory left these checks failing:\n{failed}" if failed else "",
         _told(told),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"

@@ -69,7 +69,7 @@ class ClaudeDriver:
         with _surroundings(home):
             try:
                 async with ClaudeSDKClient(_options(task, session, said.append)) as client, _interrupting(client):
-                    await client.query(task.prompt)
+                    await client.query(task.prompt if session else task.opening)
                     async for message in client.receive_response():
                         for event in self._translated(message, task, resumed=bool(session)):
                             yield event

@@ -65,8 +65,9 @@ class CopilotDriver:
             session, note = await _session(client, task.session, wishes)
             if note:
                 yield Note(note)
-            yield Session(session.session_id, bool(task.session) and not note, model)
-            async for event in self._follow(session, task.prompt):
+            is_resumed = bool(task.session) and not note
+            yield Session(session.session_id, is_resumed, model)
+            async for event in self._follow(session, task.prompt if is_resumed else task.opening):
                 yield event
         except OSError as error:
             raise DriverError(f"the CLI failed: {error}") from error

@@ -49,8 +49,9 @@ class MicrosoftDriver:
         client = OpenAIChatCompletionClient(model=model, async_client=openai)
         client.function_invocation_configuration["max_iterations"] = (task.turns or 0) + 1  # ours is reached first
         client.function_invocation_configuration["allow_concurrent_invocation"] = False
+        prompt = task.prompt if history.is_resumed else task.opening
         agent = Agent(client=client, instructions=task.system, tools=ear.tools, middleware=ear.both)
-        work = asyncio.ensure_future(agent.run([*history.messages, Message("user", [task.prompt])]))
+        work = asyncio.ensure_future(agent.run([*history.messages, Message("user", [prompt])]))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:

@@ -37,7 +37,7 @@ class MiniDriver:
         if history.note:
             yield Note(history.note)
         yield Session(history.id, history.is_resumed, config.model or config.deployment or "")
-        history.add(LLMMessage("user", task.prompt))
+        history.add(LLMMessage("user", task.prompt if history.is_resumed else task.opening))
         async with create_llm_client(config) as client:
             for _ in range(task.turns or 0):
                 yield Turn()

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Task:
     """
-    One prompt to carry out. `system` says who the agent is and how it works here.
+    One prompt to carry out. `system` says who the agent is and how it works here. `opening` is what a session that
+    begins is given; `prompt` goes on with one that is resumed.
 
     `session` is the session to resume, "" for a new one; `session_cost_usd` is what that session has cost so far.
     `turns`, `tokens`, `cost_usd` and `seconds` are what is left of the caps, None without one; a turn is one answer of
@@ -61,7 +62,8 @@ class Task:
     `folder` is where the driver may keep files of its own.
     """
 
-    prompt: str
+    prompt: str = ""
+    opening: str = ""
     system: str = ""
     model: str = ""
     session: str = ""
