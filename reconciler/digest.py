@@ -39,8 +39,8 @@ def spec_digest(spec: Json, *, restarted_at: str = "") -> str:
     Return "1:<sha256>" over everything in a normalised spec whose change needs a new run.
 
     `restarted_at` is the annotation haymaker/restartedAt. Paths do not count, contents do: moving a manifest with
-    its files is no change. Of an environment reference its name counts, never its value; of a secret's file the
-    last part of its path.
+    its files is no change. Of an environment reference its name counts, never its value; of a secret's file,
+    and of a ./ word of its command, the last part of the path.
     """
     in_place = set(spec.get("inPlaceConfig", ()))
     files: dict[str, str] = spec.get("files", {})
@@ -155,6 +155,8 @@ def _env_words(item: Json) -> list[str]:
     if not source:
         return [item["name"], "value", item.get("value") or ""]
     [(kind, reference)] = source.items()
+    if kind == "command":
+        reference = [word.rsplit("/", 1)[-1] if word.startswith(("./", "../")) else word for word in reference]
     return [item["name"], kind, str(reference).rsplit("/", 1)[-1] if kind == "file" else str(reference)]
 
 

@@ -45,7 +45,10 @@ def rebase(defaults: dict[str, Any], folder: str, to: str) -> dict[str, Any]:
             return {name: moved(item, f"{key}.{name}") for name, item in value.items()}
         if isinstance(value, list):
             return [moved(item, key) for item in value]
-        is_path = key in (".env.valueFrom.file", ".success.checks.file.jsonSchema") and isinstance(value, str)
+        is_path = isinstance(value, str) and (
+            key in (".env.valueFrom.file", ".success.checks.file.jsonSchema")
+            or (key == ".env.valueFrom.command" and value.startswith(("./", "../")))
+        )
         return os.path.relpath(os.path.join(folder, value), to) if is_path else value
 
     result: dict[str, Any] = moved(defaults, "")

@@ -176,14 +176,24 @@ def test_strict_makes_errors_of_warnings(fleet: Fleet) -> None:
 def test_defaults_of_the_fleet_come_after_the_manifest_and_before_the_workload(fleet: Fleet) -> None:
     fleet.write("w.yaml", "name: w\nversion: '1'\ncommand: [x]\nrun: {timeout: 1h, backoffLimit: 9, mode: service}\n")
     defaults = (
-        "{run: {timeout: 2h}, env: [{name: A, value: fleet}, {name: B, valueFrom: {file: b.txt}}], protect: true}"
+        "{run: {timeout: 2h}, env: [{name: A, value: fleet}, {name: B, valueFrom: {file: b.txt}}, "
+        "{name: C, valueFrom: {command: [./vault.sh, read, c]}}], protect: true}"
     )
     head = "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: prod}\nspec:\n  defaults: "
     fleet.write("fleet.yaml", head + defaults + "\n")
     fleet.deploy("a", "workload: w\nenv: [{name: A, value: mine}]\nrun: {backoffLimit: 1}", path="deep/a.yaml")
     want = fleet.load().desired["a"]
     assert (want.timeout, want.backoff_limit, want.service, want.protect) == (7200.0, 1, True, True)
-    assert want.spec["env"] == [{"name": "B", "valueFrom": {"file": "../b.txt"}}, {"name": "A", "value": "mine"}]
+    assert want.spec["env"] == [
+        {"name": "B", "valueFrom": {"file": "../b.txt"}},
+        {"name": "C", "valueFrom": {"command": ["../vault.sh", "read", "c"]}},
+        {"name": "A", "value": "mine"},
+    ]
+    fleet.deploy("a", "workload: w\nenv: [{name: A, value: mine}]\nrun: {backoffLimit: 1}", path="deep/deeper/a.yaml")
+    (fleet.folder / "deep/a.yaml").unlink()
+    moved = fleet.load().desired["a"]
+    assert moved.spec["env"][1]["valueFrom"] == {"command": ["../../vault.sh", "read", "c"]}
+    assert moved.digest == want.digest, "moving a manifest is no change"
 
 
 def _git(folder: Path, *args: str) -> None:
