@@ -101,6 +101,9 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         if seen.settings != want.settings or seen.suspended:
             return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
         return Finding(Verdict.COMPLETED, _how_it_ended(seen))
+    # The same caps again would be spent again; a period's are another matter, and the purse's.
+    if seen.over_budget and (want.spec.get("budget") or {}).get("period", "run") == "run":
+        return Finding(Verdict.OVER_BUDGET, f"{seen.over_budget}; raise its budget, or set {RESTARTED_AT} to try again")
     if not self_heal:
         return Finding(Verdict.HELD, f"its run ended ({seen.exit_text}), and the fleet's selfHeal is off")
     # A program that never started had no effect: it is tried for as long as it is declared.
@@ -143,6 +146,8 @@ def failures_after(want: Desired, seen: Observed) -> int:
     failed = want.service or not seen.succeeded or seen.goal_met is False
     if not failed:
         return 0
+    if seen.over_budget:  # no fault of its own
+        return max(1, seen.failures)
     if seen.started_at is not None and lasted > want.backoff.max_duration and not seen.stalled:
         return 1
     return seen.failures + 1

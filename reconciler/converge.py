@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from agent_haymaker.engines import Engine
     from reconciler.app import App
+    from reconciler.budget import Purse
     from reconciler.load import Loaded
     from reconciler.model import FleetPolicy, Outcome
 
@@ -60,6 +61,7 @@ class Pass:
     want: dict[str, Desired]
     seen: dict[str, Observed]
     plan: Plan
+    purse: Purse | None = None  # what counted against budgets as the pass began
     outcomes: list[Outcome] = field(default_factory=list)
     told: list[str] = field(default_factory=list)  # what a person should know that is no action
     faults: list[str] = field(default_factory=list)  # what went wrong beside the actions
@@ -133,6 +135,8 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     for name, record in (find_unowned(app.home, inventory, missing) if missing else {}).items():
         seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
 
+    purse = _purse(app, engine, loaded, world, want)
+
     def decide() -> Plan:
         return make_plan(
             want,
@@ -143,6 +147,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             broken=broken,
             kept=kept,
             only=_selected(request, want, seen, broken),
+            purse=purse,
         )
 
     plan = decide()
@@ -154,7 +159,17 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
-    return Pass(request, engine, loaded, inventory, world, want, seen, plan)
+    return Pass(request, engine, loaded, inventory, world, want, seen, plan, purse=purse)
+
+
+def _purse(app: App, engine: Engine, loaded: Loaded, world: World, want: dict[str, Desired]) -> Purse | None:
+    budgets = [b for d in want.values() if (b := d.spec.get("budget"))]
+    if not budgets and not loaded.fleet.budget:
+        return None
+    from reconciler.spending import gather_purse  # the ledger is for those who have a budget
+
+    fleet = loaded.fleet
+    return gather_purse(app.home, engine, world, fleet.name, fleet.budget, fleet.prices, budgets, app.now())
 
 
 def _strays(app: App, engine: Engine, world: World, plan: Plan) -> dict[str, str]:
@@ -335,4 +350,4 @@ def _fleet_news(done: Pass) -> dict[str, Any]:
             return {}
     elif known is not None and done.plan.is_empty:
         return {}
-    return {"root": loaded.root, "declared": declared, "digest": loaded.digest}
+    return {"root": loaded.root, "declared": declared, "digest": loaded.digest, "budget": loaded.fleet.budget}

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from reconciler.model import Dependency, Desired, Observed
 
 # At rest until a person, or another manifest, says otherwise.
-_AT_REST = frozenset({Verdict.COMPLETED, Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.CONFLICTED})
+_AT_REST = frozenset(
+    {Verdict.COMPLETED, Verdict.GIVEN_UP, Verdict.OVER_BUDGET, Verdict.IN_DOUBT, Verdict.HELD, Verdict.CONFLICTED}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _DURATIONS = frozenset({
 })  # fmt: skip
 _SIZES = frozenset({"run.limits.memory", "artifacts.retention.maxBytes"})
 _IN_PLACE_RUN = ("restartPolicy", "backoffLimit", "backoff", "terminationGracePeriod", "sideEffects")
-_IN_PLACE = ("update", "success", "artifacts", "dependsOn", "deletionPolicy", "protect")
+_IN_PLACE = ("update", "success", "artifacts", "dependsOn", "deletionPolicy", "protect", "budget")
 TASK_PROGRESS_SECONDS = 900.0  # a task's run.progressDeadline where its manifest has none; a service then has none
 _NOT_SHOWN = frozenset({"inPlaceConfig"})
 _LONG = 60

@@ -11,27 +11,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle, RunState
-from agent_haymaker.errors import HaymakerError, PlatformError, WorkloadError
+from agent_haymaker.errors import BlockedError, HaymakerError, PlatformError, WorkloadError
 from agent_haymaker.lean import replace
+from reconciler.budget import Spent, spent_by
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
 from reconciler.commit import GroupCharge, GroupCommit, GroupWrite
 from reconciler.edits import reading_of
 from reconciler.history import append_history, history_line, next_generation, rename_history
 from reconciler.inventory import Entry, Intent, Run, desired_json
-from reconciler.ledger import charge_of, read_usage
+from reconciler.ledger import charge_of
 from reconciler.model import AppliedSpec, Desired, Verb
 from reconciler.records import remove_state, state_path, state_record
 from reconciler.redact import Redactor
+from reconciler.spending import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from agent_haymaker.engines import Engine, Observation, RunSpec
+    from reconciler.budget import Purse
     from reconciler.inventory import Inventory
     from reconciler.journal import Journal
-    from reconciler.model import Action
+    from reconciler.model import Action, Json
     from reconciler.observe import World
 
 TRANSCRIPT = "transcript.jsonl"
@@ -56,6 +59,8 @@ class Effects:
     commit: str = ""
     root: str = ""  # the folder that is applied
     began: float = 0.0  # when its manifests were about to be read
+    purse: Purse | None = None  # None: there is no budget
+    prices: Mapping[str, Json] = field(default_factory=dict)
     longest: float | None = None  # seconds that one action may take, where the caller bounds it
     _current: dict[str, Entry] = field(init=False)
     _group: GroupCommit = field(init=False)
@@ -143,13 +148,14 @@ class Effects:
         want = self.want[action.name]
         key = f"{self.install}.{entry.id}.{entry.generation}.{attempt}"
         try:
-            spec = await self._spec(want, entry)
+            caps = self._admit(want, key)
+            spec = await self._spec(want, entry, caps)
         except HaymakerError as error:
             if entry.name not in self._current:  # so that it is seen, and why it does not run
                 await self._intend(action, replace(entry, waits=error.what))
                 await self._conclude(await self._with_state(replace(entry, waits=error.what)))
             raise
-        entry = replace(entry, run=Run(key, attempt))
+        entry = replace(entry, run=Run(key, attempt, caps=caps))
         await self._intend(action, entry, key=key)
         try:
             found = await self.engine.submit(spec, key)
@@ -161,7 +167,7 @@ class Effects:
             if self.engine.find(key) is None:
                 self._append_result(entry.name, self._current.get(entry.name) or replace(entry, run=None))
             raise
-        run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at)
+        run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at, caps=caps)
         await self._forget(old)  # before the result, after which nobody would know of it
         entry = await self._with_state(replace(entry, run=run))
         # The intent holds the rest of the entry.
@@ -310,11 +316,24 @@ class Effects:
         run = entry.run
         if run is None or run.handle is None or run.started_at is None or run.usage is not None:
             return entry
-        used = read_usage(self.engine, Handle.from_json(run.handle))
+        used = usage_of(self.engine, run, self.prices)
+        if self.purse is not None:
+            figures = spent_by(used, run.caps) if used is not None else {}
+            self.purse.put(run.key, Spent(entry.name, entry.fleet, run.started_at, figures))
         if used is None:
             return entry
         await self._ledger.add(charge_of(entry, run, used))
         return replace(entry, run=replace(run, usage=used.to_json()))
+
+    def _admit(self, want: Desired, key: str) -> Mapping[str, float]:
+        """Give the caps of a run that is about to start, by what was used up to now, and reserve them."""
+        if self.purse is None:
+            return {}
+        answer = self.purse.admit(want.name, want.spec.get("budget") or {}, formerly=want.renamed_from)
+        if answer.refusal:
+            raise BlockedError(answer.refusal, where=str(want.source), fix="raise the budget, or wait")
+        self.purse.reserve(want.name, answer.caps, key)
+        return answer.caps
 
     def _open_keys(self) -> list[str]:
         runs = [entry.run for entry in list(self._current.values()) if entry.run is not None]
@@ -324,14 +343,14 @@ class Effects:
         """Refuse a replacement before it stops anything, where it is known that the new run could not start."""
         await self.engine.check(await self._spec(want, entry))
 
-    async def _spec(self, want: Desired, entry: Entry) -> RunSpec:
+    async def _spec(self, want: Desired, entry: Entry, caps: Mapping[str, float] | None = None) -> RunSpec:
         """Give the run that is to start. A secret's command, or a locked keyring, must not hold up the others."""
         from reconciler.launch import run_spec
         from reconciler.values import takes_time
 
         if takes_time(want.spec.get("env", ())):
-            return await asyncio.to_thread(run_spec, want, entry, self.environ)
-        return run_spec(want, entry, self.environ)
+            return await asyncio.to_thread(run_spec, want, entry, self.environ, caps=caps, prices=self.prices)
+        return run_spec(want, entry, self.environ, caps=caps, prices=self.prices)
 
     def _masked(self, results: list[dict[str, Any]], judge: Desired) -> list[dict[str, Any]]:
         """Give the verdicts with every secret of the run masked: what a check prints may be what the agent wrote."""

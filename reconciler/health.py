@@ -33,6 +33,9 @@ class Health(StrEnum):
 STUCK = "DependencyNotMet"  # the reason of one that waits for what will not come by itself
 
 
+OVER_BUDGET = "BudgetExceeded"
+
+
 class Sync(StrEnum):
     SYNCED = "Synced"
     OUT_OF_SYNC = "OutOfSync"
@@ -87,8 +90,8 @@ def describe(
     `fleet_reason` is why its fleet's manifests are not all in force.
     """
     health, reason, message = _health(seen, entry)
-    if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT):
-        health = Health.DEGRADED if finding.verdict is Verdict.GIVEN_UP else Health.UNKNOWN
+    if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.OVER_BUDGET):
+        health = Health.UNKNOWN if finding.verdict is Verdict.IN_DOUBT else Health.DEGRADED
         reason, message = finding.verdict.value, finding.reason
     sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding)
     if fleet_reason and not message:
@@ -133,6 +136,8 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
             return Health.UNKNOWN, "Unreachable", "its engine cannot say whether it runs"
         case RunPhase.NONE if seen.stopped:
             return Health.HEALTHY, "Stopped", "stopped as declared"
+        case RunPhase.NONE | RunPhase.STOPPED if seen.refused:
+            return Health.DEGRADED, OVER_BUDGET, f"it is not started: {seen.refused}"
         case RunPhase.NONE | RunPhase.STOPPED if seen.stuck:
             return Health.DEGRADED, STUCK, f"it is not started: {seen.stuck}"
         case RunPhase.NONE:
@@ -149,6 +154,8 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
 def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if seen.start_failed:
         return Health.DEGRADED, "StartFailed", seen.exit_text
+    if seen.over_budget:
+        return Health.DEGRADED, OVER_BUDGET, f"its run ended, its budget was spent: {seen.over_budget}"
     if seen.service:
         again = f", {seen.failures} failed runs in a row" if seen.failures > 1 else ""
         return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text}){again}"
@@ -176,6 +183,7 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.UNKNOWN: "nothing, until the doubt is cleared",
     Verdict.IN_DOUBT: "nothing, until a person decides: set the annotation haymaker/restartedAt to run it again",
     Verdict.GIVEN_UP: "nothing, until its manifest changes or has another haymaker/restartedAt",
+    Verdict.OVER_BUDGET: "nothing, until its budget allows a run",
     Verdict.HELD: "nothing, as its policy says",
     Verdict.CONFLICTED: "nothing, until one fleet gives it up",
     Verdict.PROTECTED: "nothing, until a manifest says protect: false",
@@ -205,7 +213,14 @@ def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition
         condition("Reconciling", out_of_sync, status.sync.value, status.next_action or "nothing to do"),
         condition("Progressing", running and not seen.service and not seen.stalled, status.reason, status.message),
         _goal_condition(seen, entry, condition),
+        _budget_condition(seen, condition),
     )
+
+
+def _budget_condition(seen: Observed, condition: Callable[..., Condition]) -> Condition:
+    exceeded = seen.refused or seen.over_budget
+    reason = OVER_BUDGET if exceeded else "NotExceeded"
+    return condition("BudgetOK", not exceeded, reason, exceeded or "no budget keeps it from running")
 
 
 def _goal_condition(seen: Observed, entry: Entry, condition: Callable[..., Condition]) -> Condition:

@@ -45,6 +45,7 @@ class Run:
     stalled: str = ""  # in what way it made no progress, where it was stopped for that
     goal_met: bool | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
+    caps: Mapping[str, float] = field(default_factory=dict)  # what it may use: turns, tokens, cost_usd
     usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
 
     def to_json(self) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class FleetRecord:
     root: str = ""  # the folder it was applied from
     revision: dict[str, Any] = field(default_factory=dict)
     declared: int = 0  # deployments declared at the last pass
+    budget: Mapping[str, Any] = field(default_factory=dict)  # the fleet's own
 
 
 @dataclass(slots=True)
@@ -186,6 +188,7 @@ class Inventory:
                 fleet.root = record.get("root", fleet.root)
                 fleet.revision = record.get("revision", fleet.revision)
                 fleet.declared = record.get("declared", fleet.declared)
+                fleet.budget = record.get("budget", fleet.budget)
                 self.changed.add(fleet.name)
             case _:
                 pass
@@ -236,6 +239,7 @@ class Inventory:
                 "root": fleet.root,
                 "revision": fleet.revision,
                 "declared": fleet.declared,
+                "budget": fleet.budget,
                 "journal": position.to_json(),
             }
             entries = [e for e in self.entries.values() if e.fleet == name]
@@ -286,7 +290,8 @@ def _load_fleet(inventory: Inventory, path: Path, name: str) -> Position:
     try:
         position = Position.from_json(record["journal"])
         entries = [Entry.from_json(e, shelf) for e in record["entries"].values()]
-        fleet = FleetRecord(name, str(record["root"]), dict(record["revision"]), int(record["declared"]))
+        budget = dict(record.get("budget", {}))
+        fleet = FleetRecord(name, str(record["root"]), dict(record["revision"]), int(record["declared"]), budget)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DoubtError(
             f"the inventory of fleet {name} is not as haymaker writes it ({type(error).__name__}: {error})",

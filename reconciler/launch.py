@@ -25,9 +25,19 @@ if TYPE_CHECKING:
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
 
 
-def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec:
+CAPS = {f: f"HAYMAKER_BUDGET_MAX_{f.upper()}" for f in ("turns", "tokens", "cost_usd")}
+_PRICE_WORDS = {"inputPerMTok": "input", "outputPerMTok": "output", "cachedInputPerMTok": "cached"}
+PRICES = "HAYMAKER_BUDGET_PRICES"
+
+
+def run_spec(
+    want: Desired, entry: Entry, environ: Mapping[str, str], *, caps: Mapping[str, float] | None = None,
+    prices: Mapping[str, Json] | None = None,
+) -> RunSpec:  # fmt: skip
     """
     Give the run that `want` asks for. `environ` is the environment of the caller, read for what is inherited.
+
+    `caps` are what the run may use, `prices` the fleet's.
 
     Raises:
         ManifestError: an env reference names something that is not set, fails or cannot be read.
@@ -38,6 +48,9 @@ def run_spec(want: Desired, entry: Entry, environ: Mapping[str, str]) -> RunSpec
     env = _environment(want, entry, environ, declared)
     if secret := secret_names(declared):
         env["HAYMAKER_SECRET_ENV"] = ",".join(secret)  # names only: what the agent must not write down
+    env |= {CAPS[figure]: f"{value:.10g}" for figure, value in (caps or {}).items()}
+    if price := (prices or {}).get(str(want.recipe.config.get("model", ""))):
+        env[PRICES] = _encode({_PRICE_WORDS[key]: value for key, value in price.items()})
     return RunSpec(
         argv=want.recipe.argv,
         env=env,

@@ -50,7 +50,9 @@ def charge_of(entry: Entry, run: Run, used: Usage) -> Charge:
     """Give the line of a run that was started."""
     assert run.started_at is not None, "what was not started used nothing"
     unpriced = int(used.cost_usd is None)
-    return Charge(run.started_at, entry.fleet, entry.name, used, run.key, entry.labels, unpriced=unpriced)
+    return Charge(
+        run.started_at, entry.fleet, entry.name, used, run.key, entry.labels, unpriced=unpriced, caps=run.caps
+    )
 
 
 def append_charges(home: Path, charges: Sequence[Charge], *, open_keys: Iterable[str] = ()) -> None:

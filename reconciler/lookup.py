@@ -15,7 +15,7 @@ from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import open_regular, platform_error, read_record
 from reconciler.inventory import Entry, applied
-from reconciler.model import RunPhase
+from reconciler.model import AppliedSpec, RunPhase
 from reconciler.observe import observe, observe_one
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found
     inventory = load_inventory(app.home)
     world = observe(inventory, app.engine, app.home, now=app.now())
     stuck = _find_stuck(app, world, world.seen)
-    found = [_found(world.entries[name], seen, stuck=stuck.get(name, "")) for name, seen in world.seen.items()]
+    refused = _find_refused(app, inventory, world, world.seen)
+    found = [
+        _found(world.entries[name], seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
+        for name, seen in world.seen.items()
+    ]
     found += find_unmanaged(app.home, inventory)
     if selector:
         from reconciler.select import matches
@@ -139,8 +143,8 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None
     seen, entry = observe_one(entry, app.engine, now=app.now())
-    if _waits(entry, seen):
-        return None  # how its dependencies stand is part of how it stands
+    if _rests(entry, seen):
+        return None  # how its dependencies stand is part of how it stands, and what its budget allows
     found = _found(entry, seen, workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
 
@@ -227,7 +231,11 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         world = observe(inventory, app.engine, app.home, now=app.now(), names=names)
         if name in world.seen:
             stuck = _find_stuck(app, world, [name])
-            return _with_edits(app.home, _found(world.entries[name], world.seen[name], stuck=stuck.get(name, "")))
+            refused = _find_refused(app, inventory, world, [name])
+            found = _found(
+                world.entries[name], world.seen[name], stuck=stuck.get(name, ""), refused=refused.get(name, "")
+            )
+            return _with_edits(app.home, found)
     for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
             return found
@@ -274,9 +282,33 @@ def _with_edits(home: Path, found: Found, record: Mapping[str, Any] | None = Non
     return replace(found, edits=edits) if edits else found
 
 
-def _waits(entry: Entry, seen: Observed) -> bool:
-    """Tell whether it may be a dependency that keeps it from running."""
-    return bool(entry.depends_on) and seen.phase in (RunPhase.NONE, RunPhase.STOPPED) and not entry.stopped
+def _rests(entry: Entry, seen: Observed) -> bool:
+    """Tell whether it does not run although it should."""
+    return seen.phase in (RunPhase.NONE, RunPhase.STOPPED) and not entry.stopped
+
+
+def _find_refused(app: App, inventory: Inventory, world: World, names: Iterable[str]) -> dict[str, str]:
+    """Map those whose budget, or their fleet's, allows no start to the reason. Mostly there is nobody to ask about."""
+    refused: dict[str, str] = {}
+    by_fleet: dict[str, list[Entry]] = {}
+    for name in names:
+        if _rests(world.entries[name], world.seen[name]):
+            by_fleet.setdefault(world.entries[name].fleet, []).append(world.entries[name])
+    for fleet, entries in by_fleet.items():
+        whole = inventory.fleets[fleet].budget if fleet in inventory.fleets else {}
+        own = {e.name: AppliedSpec(e.desired).get("budget") or {} for e in entries if e.desired}
+        if not whole and not any(own.values()):
+            continue
+        from reconciler.spending import gather_purse
+
+        if whole and len(world.entries) < len(inventory.entries):  # what the others use and hold counts too
+            world = observe(inventory, app.engine, app.home, now=app.now())
+        purse = gather_purse(app.home, app.engine, world, fleet, whole, {}, own.values(), app.now())
+        if purse is not None:
+            former = {e.name: e.desired.get("renamed_from", ()) for e in entries if e.desired}
+            answers = {name: purse.admit(name, budget, formerly=former[name]) for name, budget in own.items()}
+            refused |= {name: answer.refusal for name, answer in answers.items() if answer.refusal}
+    return refused
 
 
 def _with_dependencies(entries: Mapping[str, Entry], names: Iterable[str]) -> set[str]:
@@ -295,7 +327,8 @@ def _with_dependencies(entries: Mapping[str, Entry], names: Iterable[str]) -> se
 
 def _find_stuck(app: App, world: World, names: Iterable[str]) -> dict[str, str]:
     """Map those that wait in vain to the reason, by the specs as applied. Mostly there is nobody to ask about."""
-    waiting = [name for name in names if _waits(world.entries[name], world.seen[name])]
+    resting = [name for name in names if _rests(world.entries[name], world.seen[name])]
+    waiting = [name for name in resting if world.entries[name].depends_on]
     if not waiting:
         return {}
     from reconciler.dependencies import find_stuck
@@ -309,9 +342,9 @@ def _find_stuck(app: App, world: World, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "") -> Found:
-    if stuck:
-        seen = replace(seen, stuck=stuck)
+def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "", refused: str = "") -> Found:
+    if stuck or refused:
+        seen = replace(seen, stuck=stuck, refused=refused)
     return Found(entry.name, entry.id, entry, seen, workload or entry.workload, _status(entry, seen))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from agent_haymaker.lean import asdict, dataclass, field
 
 Json = Mapping[str, Any]
+BUDGET_SPENT_CODE = 3  # how an agent ends whose budget is spent; its result.json says so too
 
 
 class LazyJson(Mapping[str, Any]):
@@ -217,6 +218,8 @@ class FleetPolicy:
     max_deletions: str = "20%"  # "N%" (rounded down, at least 1) or "N"
     max_running: int | None = None
     max_starts_per_pass: int | None = None
+    budget: Json = field(default_factory=dict)  # as the Fleet says it, {} where it says none
+    prices: Mapping[str, Json] = field(default_factory=dict)  # model -> inputPerMTok, outputPerMTok, cachedInputPerMTok
 
 
 class RunPhase(StrEnum):
@@ -262,6 +265,8 @@ class Observed:
     deletion_policy: str = "Delete"
     protect: bool = False
     service: bool = False
+    over_budget: str = ""  # by what its run ended, where its budget was spent: "$5 of $5 spent"
+    refused: str = ""  # why its budget, or the fleet's, allows no start; "" where it does, or none is wanted
     stuck: str = ""  # why what it waits for will not come by itself; "" where it waits for nothing, or may go on
     stalled: str = ""  # in what way it makes no progress, or made none and was ended for it
     stalls_at: float | None = None  # when the live run counts as stalled unless it makes progress before
@@ -288,6 +293,7 @@ class Verdict(StrEnum):
     FAILED = "Failed"
     BACKING_OFF = "BackOff"
     GIVEN_UP = "GivenUp"
+    OVER_BUDGET = "BudgetExceeded"  # no start, for the money's sake
     COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict
     OUTDATED = "Outdated"  # only what applies in place differs
     OVERDUE = "Overdue"  # without progress, and run.onStalled asks for its end

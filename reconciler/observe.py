@@ -16,7 +16,7 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
 from reconciler.inventory import Entry, Run
-from reconciler.model import AppliedSpec, Observed, RunPhase
+from reconciler.model import BUDGET_SPENT_CODE, AppliedSpec, Observed, RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,9 +106,8 @@ def _settle(world: World, entry: Entry | None, intent: Intent, engine: Engine) -
         # The spawn never began. A creation keeps the id that its workspace may already have.
         kept = entry or replace(intent.entry, run=None)
     else:
-        run = Run(
-            intent.key, intent.entry.run.attempt if intent.entry.run else 1, found.handle.to_json(), found.started_at
-        )
+        meant = intent.entry.run or Run(intent.key, 1)
+        run = replace(meant, handle=found.handle.to_json(), started_at=found.started_at)
         kept = replace(intent.entry, run=run)
     world.recovered[intent.name] = kept
     return kept
@@ -225,7 +224,12 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         deletion_policy=entry.deletion_policy,
         protect=entry.protect,
         service=entry.service,
+        over_budget=_over_budget(run),
     )
+
+
+def _over_budget(run: Run) -> str:
+    return str((run.usage or {}).get("spent") or "") if run.exit_code == BUDGET_SPENT_CODE else ""
 
 
 _NO_RUN = Run("", 0)

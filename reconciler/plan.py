@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, assert_never
 from reconciler.classify import classify, failures_after, needs_another_run
 from reconciler.dependencies import HOLDS, Outlook, outlook
 from reconciler.digest import diff_specs
-from reconciler.model import Action, LeftAlone, Plan, RunPhase, Verb, Verdict
+from reconciler.model import BUDGET_SPENT_CODE, Action, LeftAlone, Plan, RunPhase, Verb, Verdict
 from reconciler.order import by_dependency
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+    from reconciler.budget import Answer, Purse
     from reconciler.model import Dependency, Desired, FleetPolicy, Observed
 
 
@@ -40,6 +41,7 @@ class _Draft:
     seen: Mapping[str, Observed]
     policy: FleetPolicy
     now: float
+    purse: Purse | None = None
     actions: list[Action] = field(default_factory=list)
     left: list[LeftAlone] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -74,16 +76,17 @@ def make_plan(
     broken: Mapping[str, str] | None = None,
     kept: Container[str] = (),
     only: Container[str] | None = None,
+    purse: Purse | None = None,
 ) -> Plan:
     """
     Decide what to do. `broken` maps a name whose manifest is wrong, and that has no last good spec, to the reason;
     `kept` are names whose manifest is wrong too, and for which `want` holds the last good one.
 
     `seen` may hold deployments of other fleets: they matter only where `want` claims one of their names. With
-    `only`, the others are looked at (for what waits for them) and left as they are.
+    `only`, the others are looked at (for what waits for them) and left as they are. Without `purse` there is no budget.
     """
     removals = removals or Removals()
-    draft = _Draft(want, seen, policy, now)
+    draft = _Draft(want, seen, policy, now, purse.copy() if purse is not None else None)
     live = (RunPhase.RUNNING, RunPhase.UNREACHABLE)
     draft.live = sum(1 for o in seen.values() if o.fleet == policy.name and o.phase in live)
     renamed = _find_renames(want, seen, policy.name)
@@ -139,9 +142,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
     found = classify(want, seen, fleet=policy.name, now=draft.now, self_heal=policy.self_heal)
     name, reason = want.name, found.reason
     match found.verdict:
-        case (
-            Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT | Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED
-        ):
+        case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT:
+            draft.leave(name, found.verdict, reason, blocked=True)
+        case Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED | Verdict.OVER_BUDGET:
             draft.leave(name, found.verdict, reason, blocked=True)
         case Verdict.SUSPENDED:
             if seen is not None and not seen.suspended:
@@ -186,24 +189,26 @@ def _plan_create(draft: _Draft, want: Desired, after: tuple[int, ...]) -> None:
     if want.stopped:
         draft.add(Verb.CREATE, want.name, "no deployment holds this name; declared stopped", after=after)
         return
-    waits, _, more = _gate(draft, want)
-    if waits:
-        draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {waits}", after=after)
+    gate = _gate(draft, want)
+    if gate.waits:
+        draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {gate.waits}", after=after)
+        if gate.verdict is Verdict.OVER_BUDGET:
+            draft.leave(want.name, gate.verdict, gate.waits, blocked=True)
         return
-    number = draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=(*after, *more), starts=True)
-    _count_start(draft, want.name, number)
+    number = draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=(*after, *gate.more), starts=True)
+    _count_start(draft, want.name, number, gate)
 
 
 def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...], *, replaces: bool = False,
                 changes: tuple[str, ...] = ()) -> None:  # fmt: skip
-    waits, blocked, more = _gate(draft, want)
-    if waits:
-        draft.leave(want.name, Verdict.HALTED, waits, blocked=blocked)
+    gate = _gate(draft, want)
+    if gate.waits:
+        draft.leave(want.name, gate.verdict, gate.waits, blocked=gate.blocked)
         return
     number = draft.add(
-        Verb.START, want.name, reason, after=(*after, *more), starts=True, replaces=replaces, changes=changes
+        Verb.START, want.name, reason, after=(*after, *gate.more), starts=True, replaces=replaces, changes=changes
     )
-    _count_start(draft, want.name, number)
+    _count_start(draft, want.name, number, gate)
 
 
 def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
@@ -213,9 +218,10 @@ def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, aft
         reason = f"{goal['file']} changed since it was deployed"
     if seen.phase is RunPhase.RUNNING:
         # What waits for something else first keeps its old run until then: a gap helps nobody.
-        waits, blocked, _ = _gate(draft, want, replacing=True)
-        if waits:
-            draft.leave(want.name, Verdict.DRIFTED, waits, blocked=blocked)
+        gate = _gate(draft, want, replacing=True)
+        if gate.waits:
+            verdict = gate.verdict if gate.verdict is Verdict.OVER_BUDGET else Verdict.DRIFTED
+            draft.leave(want.name, verdict, gate.waits, blocked=gate.blocked)
             return
         number = draft.add(Verb.STOP, want.name, reason, after=after, replaces=True, changes=changes)
         draft.live -= 1
@@ -229,7 +235,9 @@ def _plan_record(draft: _Draft, want: Desired, seen: Observed, reason: str, afte
     recorded = replace(seen, recorded=True, failures=failures_after(want, seen))
     drifted = seen.digest != want.digest and not want.stopped
     # The checks' verdict decides what comes next, and only the next pass knows it.
-    if (checks and not drifted) or want.stopped:
+    # So does what a run says that may have ended for its budget.
+    undecided = checks or seen.exit_code == BUDGET_SPENT_CODE
+    if (undecided and not drifted) or want.stopped:
         return
     if drifted or needs_another_run(want, recorded):
         _plan_pair(draft, want, recorded, (number,))
@@ -243,22 +251,39 @@ def _plan_end_of_stalled(draft: _Draft, want: Desired, seen: Observed, reason: s
         _plan_pair(draft, want, replace(ended, failures=failures_after(want, ended)), (number,))
 
 
-def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> tuple[str, bool, tuple[int, ...]]:
-    """Tell what a start waits for ("" when nothing), whether a person has to act, and the actions it follows."""
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What a start waits for ("" for nothing), whether a person has to act; what it follows, and what it may use."""
+
+    waits: str = ""
+    blocked: bool = False
+    verdict: Verdict = Verdict.HALTED
+    more: tuple[int, ...] = ()
+    answer: Answer | None = None
+
+
+def _gate(draft: _Draft, want: Desired, *, replacing: bool = False) -> _Gate:
     more: list[int] = []
     for dependency in want.depends_on:
         found = _outlook(draft, dependency)
         if found.reason:
-            return found.reason, found.never, ()
+            return _Gate(found.reason, found.never)
         if dependency.name in draft.starting:
             more.append(draft.starting[dependency.name])
     limits = draft.policy
     if limits.max_running is not None and draft.live - (1 if replacing else 0) >= limits.max_running:
-        return f"the fleet's limits.maxRunning is {limits.max_running}, and {draft.live} run", False, ()
+        return _Gate(f"the fleet's limits.maxRunning is {limits.max_running}, and {draft.live} run")
     if limits.max_starts_per_pass is not None and draft.starts >= limits.max_starts_per_pass:
         draft.waits.append(0.0)
-        return f"the fleet's limits.maxStartsPerPass is {limits.max_starts_per_pass}", False, ()
-    return "", False, tuple(more)
+        return _Gate(f"the fleet's limits.maxStartsPerPass is {limits.max_starts_per_pass}")
+    answer = None
+    if draft.purse is not None:
+        answer = draft.purse.admit(want.name, want.spec.get("budget") or {}, formerly=want.renamed_from)
+        if answer.refusal:
+            if answer.wait is not None:
+                draft.waits.append(answer.wait)
+            return _Gate(answer.refusal, blocked=True, verdict=Verdict.OVER_BUDGET)
+    return _Gate(more=tuple(more), answer=answer)
 
 
 def _outlook(draft: _Draft, dependency: Dependency) -> Outlook:
@@ -280,8 +305,11 @@ def _note_stuck(draft: _Draft, want: Desired) -> None:
         draft.stuck[want.name] = reason
 
 
-def _count_start(draft: _Draft, name: str, number: int) -> None:
+def _count_start(draft: _Draft, name: str, number: int, gate: _Gate) -> None:
     draft.starting[name] = number
+    if draft.purse is not None and gate.answer is not None:
+        draft.purse.reserve(name, gate.answer.caps)
+        draft.notes += gate.answer.warnings
     draft.live += 1
     draft.starts += 1
 

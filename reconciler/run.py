@@ -50,6 +50,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         root=done.loaded.root,
         began=done.began,
         longest=done.request.longest,
+        purse=done.purse,
+        prices=done.loaded.fleet.prices,
         commit=str((revision or (known.revision if known else {})).get("commit", "")),
     )
 
@@ -76,6 +78,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
                 "fleet": fleet,
                 "root": news["root"],
                 "declared": news["declared"],
+                "budget": news["budget"],
             }
             record["revision"] = {**revision, "digest": news["digest"], "at": app.now()}
             journal.append(record)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.model import Json
 
 NAME_LENGTH = 200
+BUDGET_SPENT = "budget spent"  # the verdict in result.json
 COUNTS = ("turns", "input_tokens", "output_tokens", "cached_tokens")
 
 
@@ -30,6 +31,7 @@ class Usage:
     cached_tokens: int = 0
     cost_usd: float | None = None
     model: str = ""
+    spent: str = ""  # why it ended, where its budget was spent
 
     @property
     def tokens(self) -> int:
@@ -56,10 +58,11 @@ class Charge:
     labels: Mapping[str, str] = field(default_factory=dict)
     runs: int = 1
     unpriced: int = 0  # how many of these runs did not tell what they cost
+    caps: Mapping[str, float] = field(default_factory=dict)  # what the run was allowed to use
 
     def to_json(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__ if name != "usage"}
-        return record | {"labels": dict(self.labels), "usage": self.usage.to_json()}
+        return record | {"labels": dict(self.labels), "caps": dict(self.caps), "usage": self.usage.to_json()}
 
     @classmethod
     def from_json(cls, record: Json) -> Charge:
@@ -74,7 +77,10 @@ class Charge:
 
 def told_by_result(record: Json) -> Usage | None:
     """Give what a result.json says was used, None where it says nothing."""
-    return _told({**_mapping(record.get("usage")), **{k: record.get(k) for k in ("turns", "cost_usd", "model")}})
+    rest = {name: record.get(name) for name in ("turns", "cost_usd", "model", "reason")}
+    if record.get("verdict") != BUDGET_SPENT:
+        rest["reason"] = None
+    return _told({**_mapping(record.get("usage")), **rest})
 
 
 def told_by_event(record: Json) -> Usage | None:
@@ -104,10 +110,17 @@ def _told(said: Mapping[str, Any]) -> Usage | None:
     counts = {name: _count(said.get(name)) for name in COUNTS}
     cost, model = said.get("cost_usd"), said.get("model")
     known = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < math.inf
-    if not any(counts.values()) and not (known and cost):
+    why = said.get("reason")
+    if not any(counts.values()) and not (known and cost) and not why:
         return None
-    name = model[:NAME_LENGTH] if isinstance(model, str) and model.isprintable() else ""
-    return Usage(**counts, cost_usd=float(cost) if known and cost is not None else None, model=name)
+    spent = (_line(why) or BUDGET_SPENT) if why is not None else ""
+    return Usage(
+        **counts, cost_usd=float(cost) if known and cost is not None else None, model=_line(model), spent=spent
+    )
+
+
+def _line(value: object) -> str:
+    return value[:NAME_LENGTH] if isinstance(value, str) and value.isprintable() else ""
 
 
 def _count(value: object) -> int:

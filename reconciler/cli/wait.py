@@ -246,7 +246,8 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
     from reconciler.model import Verdict
 
     finding = classify(applied(entry), seen, fleet=entry.fleet, now=app.now())
-    if finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE, Verdict.STALLED):
+    hopeless = (Verdict.GIVEN_UP, Verdict.OVER_BUDGET, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE, Verdict.STALLED)
+    if finding.verdict in hopeless:
         return finding.reason
     if finding.verdict is Verdict.COMPLETED:
         if goal.word == "GoalMet" and seen.goal_met is None:

@@ -85,7 +85,8 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
     if done is not None and found is not None and found.seen is not None:
         # What was applied may be stuck where the manifests, not applied yet, are not; or the other way round.
         stuck = (i.reason for i in done.plan.left if i.name == name and i.verdict is Verdict.HALTED and i.blocked)
-        found = replace(found, seen=replace(found.seen, stuck=next(stuck, "")))
+        refused = (i.reason for i in done.plan.left if i.name == name and i.verdict is Verdict.OVER_BUDGET)
+        found = replace(found, seen=replace(found.seen, stuck=next(stuck, ""), refused=next(refused, "")))
     if done is not None:
         policy = done.loaded.fleet
         if want is not None or seen is not None:

@@ -17,9 +17,12 @@ class FleetView:
     folder: str = ""  # where the Fleet stands, absolute
     require_checks: bool = False
     allowed: tuple[str, ...] | None = None
+    require_budget: bool = False
+    caps_cost: bool = False  # the fleet's own budget has a maxCostUSD
+    priced: tuple[str, ...] = ()  # the models whose price it tells
 
     def key(self) -> str:
-        words = json.dumps([self.defaults, self.folder, self.require_checks, self.allowed], sort_keys=True)
+        words = json.dumps([getattr(self, name) for name in self.__slots__], sort_keys=True)
         return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 

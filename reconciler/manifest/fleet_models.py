@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from reconciler.manifest.fields import Duration, Model, Name, Text, WorkloadName, Wrong
-from reconciler.manifest.models import Artifacts, Budget, EnvVar, Goal, Metadata, Run, Success, Update
+from reconciler.manifest.models import Artifacts, Budget, Caps, EnvVar, Goal, Metadata, Run, Success, Update
 
 
 class Package(Model):
@@ -39,7 +39,7 @@ class _WorkloadFields(Model):
     extensions: Any = Field(default=None, description="Free for the workload's own use.")
     credentials: list[Credential] = Field(default_factory=list, description="What credentials it wants.")
     run: dict[str, Any] = Field(default_factory=dict, description="Defaults for spec.run of its deployments.")
-    budget: Budget | None = Field(default=None, description="Default budget of its deployments. Not supported yet.")
+    budget: Budget | None = Field(default=None, description="Default budget of its deployments.")
     command: Annotated[list[Text], Field(min_length=1)] | None = Field(
         default=None,
         description="The program to run, any program. What starts with ./ or ../ is a path beside this file.",
@@ -124,6 +124,28 @@ class FleetLimits(Model):
     max_starts_per_pass: int | None = Field(default=None, ge=1, description="Starts of one pass. Left out: no limit.")
 
 
+class FleetBudget(Caps):
+    """What all deployments of the fleet together may spend; with `period: run`, each run of them."""
+
+    on_exceeded: Literal["stop", "warn", "hold"] = Field(
+        default="stop",
+        description="stop: runs end, and none is started. hold: none is started. warn: only say so.",
+    )
+
+
+class Price(Model):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input_per_mtok: float = Field(ge=0, alias="inputPerMTok", description="Tokens in.")
+    output_per_mtok: float = Field(ge=0, alias="outputPerMTok", description="Tokens out.")
+    cached_input_per_mtok: float | None = Field(
+        default=None,
+        ge=0,
+        alias="cachedInputPerMTok",
+        description="Tokens in that were cached. Left out: as the others.",
+    )
+
+
 class Defaults(Model):
     """What the fleet's deployments have where they say nothing themselves."""
 
@@ -132,7 +154,7 @@ class Defaults(Model):
     success: Success = Field(default_factory=Success, description="Checks of deployments that have none.")
     artifacts: Artifacts = Field(default_factory=Artifacts, description="Defaults of spec.artifacts.")
     env: list[EnvVar] = Field(default_factory=list, description="Variables that every agent gets, unless it sets them.")
-    budget: Budget | None = Field(default=None, description="Default budget. Not supported yet.")
+    budget: Budget | None = Field(default=None, description="Default budget.")
     deletion_policy: Literal["Delete", "Retain", "Orphan"] = Field(
         default="Delete", description="Default deletion policy."
     )
@@ -142,7 +164,7 @@ class Defaults(Model):
 class Policy(Model):
     """What the fleet's deployments must satisfy."""
 
-    require_budget: bool = Field(default=False, description="Refuse deployments without a budget. Not supported yet.")
+    require_budget: bool = Field(default=False, description="Refuse deployments without a budget.")
     require_checks: bool = Field(default=False, description="Refuse deployments without success.checks.")
     allowed_workloads: list[WorkloadName] | None = Field(default=None, description="The only workloads that may run.")
 
@@ -156,7 +178,10 @@ class FleetSpec(Model):
     )
     sync: Sync = Field(default_factory=Sync, description="How the fleet is kept in step with its folder.")
     limits: FleetLimits = Field(default_factory=FleetLimits, description="How much at once.")
-    budget: Budget | None = Field(default=None, description="What the fleet may spend. Not supported yet.")
+    budget: FleetBudget | None = Field(default=None, description="What the fleet may spend.")
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description="What models cost, by name, for runs that do not tell their cost themselves."
+    )
     defaults: Defaults = Field(default_factory=Defaults, description="What deployments have where they say nothing.")
     policy: Policy = Field(default_factory=Policy, description="What deployments must satisfy.")
     notify: list[Any] = Field(default_factory=list, description="Whom to tell of what. Not supported yet.")

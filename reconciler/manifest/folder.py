@@ -100,6 +100,7 @@ class FolderReader(FileReader):
             self.view = FleetView(
                 record["defaults"], os.path.dirname(os.path.join(self.tree.root, found[0][0])),
                 record["require_checks"], tuple(record["allowed"]) if record["allowed"] is not None else None,
+                record["require_budget"], "maxCostUSD" in self.fleet.budget, tuple(sorted(self.fleet.prices)),
             )  # fmt: skip
 
     def _has_errors(self, file: str, declared: Declared) -> bool:
@@ -353,11 +354,18 @@ def fleet_record(declared: Declared | None) -> dict[str, Any]:
             "max_deletions": sync["maxDeletions"],
             "max_running": limits["maxRunning"],
             "max_starts_per_pass": limits["maxStartsPerPass"],
+            "budget": _said(spec["budget"] or {}),
+            "prices": {model: _said(price) for model, price in spec["prices"].items()},
         },
         "defaults": declared.raw.get("defaults") or {},
         "require_checks": spec["policy"]["requireChecks"],
+        "require_budget": spec["policy"]["requireBudget"],
         "allowed": spec["policy"]["allowedWorkloads"],
     }
+
+
+def _said(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def record_line(made: WorkloadDeclaration) -> int:
@@ -369,6 +377,6 @@ def default_spec() -> dict[str, Any]:
     """Return a normalised spec in which everything is at its default, where there is one."""
     spec = DeploymentSpec.model_validate({"workload": "none"}).model_dump(by_alias=True)
     spec["run"]["restartPolicy"] = "Never"
-    return {key: value for key, value in spec.items() if key not in ("workload", "budget")} | {
+    return {key: value for key, value in spec.items() if key != "workload"} | {
         "files": {}, "inPlaceConfig": []
     }  # fmt: skip

@@ -186,14 +186,25 @@ class Update(Model):
     auto_revert: bool = Field(default=False, description="Go back to the last healthy digest. Not supported yet.")
 
 
-class Budget(Model):
-    """What a run may spend. Not supported yet."""
+class Caps(Model):
+    """The figures of a budget."""
 
     max_turns: int | None = Field(default=None, ge=1, description="Turns of the model.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Tokens, in and out.")
-    max_cost_usd: float | None = Field(default=None, gt=0, alias="maxCostUSD", description="Cost in US dollars.")
-    period: Literal["run", "day", "month"] = Field(default="run", description="What the figures are counted over.")
-    on_exceeded: Literal["stop", "warn", "hold"] = Field(default="stop", description="What happens when it is spent.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens, in and out. Checked after each turn.")
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, alias="maxCostUSD", description="Cost in US dollars. Checked after each turn."
+    )
+    period: Literal["run", "day", "month"] = Field(
+        default="run", description="What the figures are counted over: one run, or the runs of a day or month (UTC)."
+    )
+
+
+class Budget(Caps):
+    """What a deployment may spend. A start reserves what its run may use, and is refused where that is too little."""
+
+    on_exceeded: Literal["stop", "warn"] = Field(
+        default="stop", description="stop: the run ends, and none is started. warn: only say so."
+    )
 
 
 class FileCheck(Model):
@@ -284,7 +295,7 @@ class DeploymentSpec(Model):
     )
     run: Run = Field(default_factory=Run, description="How it runs.")
     update: Update = Field(default_factory=Update, description="What a change does to a run under way.")
-    budget: Budget | None = Field(default=None, description="What it may spend. Not supported yet.")
+    budget: Budget | None = Field(default=None, description="What it may spend.")
     success: Success = Field(default_factory=Success, description="What decides GoalMet.")
     artifacts: Artifacts = Field(default_factory=Artifacts, description="What is archived of a run.")
     depends_on: list[Dependency] = Field(default_factory=list, description="What must come first. A cycle is an error.")

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from reconciler.manifest.workloads import WorkloadDeclaration
 
 GOAL_FILE = "prompt.md"
+CAPS = ("maxTurns", "maxTokens", "maxCostUSD")
+TELL_THEIR_COST = ("script", "claude")  # of the SDKs of goal agents; whatever has no `sdk` must tell it by itself
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class _Resolution:
             self.declared.complain(
                 "the fleet requires checks", "add one to spec.success.checks, or to a criterion of its goal", "success"
             )
+        self._check_budget(spec, config)
         run_config = self._config_files(config)
         self._check_env(spec)
         self._inline_schemas(spec)
@@ -87,7 +90,8 @@ class _Resolution:
 
     def _with_defaults(self) -> dict[str, Any] | None:
         declared = self.declared
-        overlay: dict[str, Any] = {"run": self.workload.run} if self.workload.run else {}
+        given = {"run": self.workload.run, "budget": self.workload.budget}
+        overlay: dict[str, Any] = {key: value for key, value in given.items() if value}
         overlay = merge(overlay, rebase(self.fleet.defaults, self.fleet.folder, self.folder))
         if not overlay:
             spec = dict(declared.spec)
@@ -236,6 +240,26 @@ class _Resolution:
     def _has_checks(self, spec: dict[str, Any]) -> bool:
         return bool(spec["success"]["checks"]) or any(c["check"] for c in self.criteria)
 
+    def _check_budget(self, spec: dict[str, Any], config: dict[str, Any]) -> None:
+        budget = spec["budget"] or {}
+        if self.fleet.require_budget and not any(budget.get(cap) for cap in CAPS):
+            self.declared.complain("the fleet requires a budget", f"set one of {', '.join(CAPS)}", "budget")
+        sdk, model = config.get("sdk"), config.get("model")
+        capped = budget.get("maxCostUSD") is not None or self.fleet.caps_cost
+        if not capped or not isinstance(sdk, str) or sdk in TELL_THEIR_COST or config.get("prices"):
+            return
+        if not model:
+            self.declared.complain(
+                f"its cost has a budget, and sdk '{sdk}' does not tell what it costs",
+                "name the model in config.model, and its price in the Fleet's spec.prices", "budget", "maxCostUSD",
+            )  # fmt: skip
+        elif model not in self.fleet.priced:
+            self.declared.complain(
+                f"its cost has a budget, and nobody says what model '{model}' costs",
+                f"add it to the Fleet: spec.prices: {{{model}: {{inputPerMTok: ..., outputPerMTok: ...}}}}",
+                "budget", "maxCostUSD",
+            )  # fmt: skip
+
     def _config_files(self, config: dict[str, Any]) -> dict[str, Any]:
         """Take note of every file that the config names; return the config as the agent will see it."""
         schema, given = self.workload.config_schema, self.declared.raw.get("config") or {}
@@ -328,7 +352,8 @@ class _Resolution:
         declared, workload, run = self.declared, self.workload, spec["run"]
         in_place = sorted(key for key, entry in workload.config_schema.items() if entry.get("restart") is False)
         spec = {
-            **{key: value for key, value in spec.items() if key != "budget"},
+            **spec,
+            "budget": {key: value for key, value in (spec["budget"] or {}).items() if value is not None} or None,
             "workload": {**spec["workload"], "code": workload.code},
             "config": config,
             "files": dict(sorted(self.file_digests.items())),

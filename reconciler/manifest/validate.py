@@ -35,13 +35,10 @@ _LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("run", "timeZone"), "UTC"),
     (("run", "concurrencyPolicy"), "Forbid"),
     (("update", "autoRevert"), False),
-    (("budget",), None),
 )
 _LATER_FLEET: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("source",), "worktree"),
-    (("budget",), None),
     (("notify",), []),
-    (("policy", "requireBudget"), False),
     *((("defaults", *path), default) for path, default in _LATER),
 )
 
@@ -99,9 +96,7 @@ def declare(document: Document, file: str, flaws: Flaws) -> Declared | None:
         kind, metadata["name"], file, document, flaws, document.value.get("spec") or {}, dumped["spec"],
         metadata["labels"], metadata["annotations"],
     )  # fmt: skip
-    refuse_later(
-        declared, _LATER if kind == "Deployment" else _LATER_FLEET if kind == "Fleet" else ((("budget",), None),)
-    )
+    refuse_later(declared, _LATER if kind == "Deployment" else _LATER_FLEET if kind == "Fleet" else ())
     return declared
 
 
@@ -123,9 +118,7 @@ def _declare_flat(document: Document, file: str, flaws: Flaws) -> Declared | Non
     spec = model.model_dump()
     name = spec.pop("name")
     spec["configSchema"] = spec.pop("config_schema")
-    declared = Declared("Workload", name, file, document, flaws, document.value, spec, is_flat=True)
-    refuse_later(declared, ((("budget",), None),))
-    return declared
+    return Declared("Workload", name, file, document, flaws, document.value, spec, is_flat=True)
 
 
 def _kind_of(document: Document, file: str, flaws: Flaws) -> str | None:

@@ -42,6 +42,7 @@ class WorkloadDeclaration:
     argv: tuple[str, ...] = ()
     config_schema: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)  # defaults of spec.run, as written
+    budget: dict[str, Any] = field(default_factory=dict)  # defaults of spec.budget, as written
     credentials: tuple[dict[str, Any], ...] = ()
     package: dict[str, Any] = field(default_factory=dict)
     origin: str = "folder"  # folder, installed
@@ -125,6 +126,7 @@ def make_declaration(
         argv=tuple(argv),
         config_schema=spec["configSchema"],
         run=spec["run"],
+        budget=dict(declared.raw.get("budget") or {}),
         credentials=tuple(spec["credentials"]),
         package={key: value for key, value in spec["package"].items() if value is not None},
         goal={key: value for key, value in (spec["goal"] or {}).items() if value is not None},

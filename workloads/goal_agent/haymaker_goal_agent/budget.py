@@ -7,10 +7,12 @@ counts. It refuses to stop anything: AutoMode asks it after each event.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 
 from agent_haymaker.errors import ManifestError
+from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from haymaker_goal_agent.settings import Settings
 
 TURNS, TOKENS, COST, SECONDS = (f"HAYMAKER_BUDGET_MAX_{word}" for word in ("TURNS", "TOKENS", "COST_USD", "SECONDS"))
+PRICES = "HAYMAKER_BUDGET_PRICES"
 _TELL_THEIR_COST = ("script", "claude")
 _MILLION = 1_000_000
 
@@ -38,8 +41,8 @@ class Budget:
         self.max_tokens = _cap(environ, TOKENS)
         self.max_cost_usd = _cap(environ, COST)
         self.max_seconds = _cap(environ, SECONDS)
-        self._prices = settings.prices
-        self._tells_cost = settings.sdk in _TELL_THEIR_COST or bool(settings.prices)
+        self._prices = settings.prices or ({} if settings.sdk in _TELL_THEIR_COST else _handed_prices(environ))
+        self._tells_cost = settings.sdk in _TELL_THEIR_COST or bool(self._prices)
         if self.max_cost_usd is not None and not self._tells_cost:
             raise ManifestError(
                 f"the cost is capped, and nothing tells what sdk `{settings.sdk}` costs",
@@ -109,6 +112,17 @@ class Budget:
             + cached * self._prices.get("cached", 0.0)
             + used.output_tokens * self._prices["output"]
         ) / _MILLION
+
+
+def _handed_prices(environ: Mapping[str, str]) -> Mapping[str, float]:
+    """Give the prices that whoever starts the agent knows: JSON, as `config.prices` has them."""
+    raw = environ.get(PRICES, "")
+    if not raw:
+        return {}
+    try:
+        return read_settings({"prices": json.loads(raw)}).prices
+    except (ValueError, ManifestError) as error:
+        raise ManifestError(f"it is {raw!r}", where=PRICES, fix="set it as `config.prices` is set") from error
 
 
 def _cap(environ: Mapping[str, str], name: str) -> float | None:
