@@ -102,7 +102,8 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
             return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
         return Finding(Verdict.COMPLETED, _how_it_ended(seen))
     # The same caps again would be spent again; a period's are another matter, and the purse's.
-    if seen.over_budget and (want.spec.get("budget") or {}).get("period", "run") == "run":
+    budget = want.spec.get("budget") or {}
+    if seen.over_budget and budget == (seen.spec.get("budget") or {}) and budget.get("period", "run") == "run":
         return Finding(Verdict.OVER_BUDGET, f"{seen.over_budget}; raise its budget, or set {RESTARTED_AT} to try again")
     if not self_heal:
         return Finding(Verdict.HELD, f"its run ended ({seen.exit_text}), and the fleet's selfHeal is off")

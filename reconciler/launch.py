@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Desired
+    from reconciler.model import Desired, Json
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
 

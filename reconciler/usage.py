@@ -39,7 +39,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "spent" or self.spent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,8 @@ def test_a_run_that_spent_its_own_budget_is_not_started_again_and_is_no_crash():
     want, seen = desired(restart_policy="Always"), ended(code=3, over_budget="$2 of $2 spent")
     assert classify(want, seen, fleet="prod", now=NOW).verdict is Verdict.OVER_BUDGET
     assert failures_after(want, ended(code=3, over_budget="spent", failures=4)) == 4
+    raised = desired(restart_policy="Always", spec={"budget": {**RUN, "maxCostUSD": 4.0}})
+    assert classify(raised, seen, fleet="prod", now=NOW).verdict is Verdict.FAILED
     task = desired(restart_policy="Never")
     assert classify(task, seen, fleet="prod", now=NOW).verdict is Verdict.COMPLETED
     daily = desired(restart_policy="Always", spec={"budget": DAY})

@@ -1,0 +1,90 @@
+"""Money has a brake: what starts is within its budget and the fleet's, with the real CLI and agents that spend."""
+
+from __future__ import annotations
+
+from agent_haymaker.testing import eventually
+
+DAY = {"period": "day"}
+
+
+def condition(world, name: str) -> dict:
+    conditions = world.run("status", name, "-o", "json").json["conditions"]
+    return next(c for c in conditions if c["type"] == "BudgetOK")
+
+
+def test_a_run_gets_its_cap_and_what_ends_by_it_is_not_started_again(world):
+    world.task(
+        "job", "bill", config={"size": 4}, budget={"maxCostUSD": 1.5, "maxTurns": 9}, run={"restartPolicy": "Always"}
+    )
+    world.apply()
+    eventually(lambda: world.lines("caps.1.5"), within=10)
+    eventually(lambda: not world.everybody(), within=10)
+    assert "recorded job: exit code 3" in world.apply().out
+    said = world.apply(code=5)
+    assert "! blocked job  $1.5 of $1.5 spent" in said.out
+    assert world.starts("job") == 1
+    status = world.run("status", "job", "-o", "json").json
+    assert (status["health"], status["reason"]) == ("Degraded", "BudgetExceeded")
+    assert condition(world, "job")["status"] == "False"
+    assert status["run"]["usage"]["cost_usd"] == 1.5
+    world.task("job", "bill", config={"size": 4}, budget={"maxCostUSD": 9}, run={"restartPolicy": "Always"})
+    world.apply()
+    eventually(lambda: world.starts("job") == 2, within=10)
+    eventually(lambda: not world.everybody(), within=10)
+
+
+def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
+    world.task("job", "bill", config={"size": 2}, budget={"maxCostUSD": 1.0, **DAY})
+    world.settle()
+    world.task("job", "bill", config={"size": 3}, budget={"maxCostUSD": 1.0, **DAY})
+    said = world.apply(code=5)
+    assert "its budget for the day is spent: $1.00 of $1.00" in said.out
+    assert "$1.00 of $1.00" in world.run("why", "job").out
+    assert world.starts("job") == 1
+    world.delete()
+    world.declare("job", "spend", budget={"maxCostUSD": 1.0, **DAY})
+    assert "declared job" in world.apply(code=5).out
+    assert condition(world, "job")["reason"] == "BudgetExceeded"
+    assert "$1.00 of $1.00" in world.run("status").out
+    assert world.starts("job") == 1, "a deployment made anew begins with what its name has spent"
+    world.declare("job", "spend", budget={"maxCostUSD": 1.0, "onExceeded": "warn", **DAY})
+    assert "it runs all the same" in world.apply().out
+    world.check_exactly("job")
+    world.tidy()
+
+
+def test_the_fleets_budget_is_shared_by_reservation(world):
+    world.fleet(budget={"maxCostUSD": 3, "onExceeded": "hold", **DAY}, defaults={"budget": {"maxCostUSD": 2}})
+    world.declare("one", "spend")
+    world.declare("two", "spend")
+    said = world.apply(code=5)
+    assert "$2.00 reserved by runs, and a run of it may use $2.00" in said.out
+    eventually(lambda: world.lines("spent"), within=10)
+    world.check_exactly("one")
+    assert "$2.00" in condition(world, "two")["message"] or "$1.50" in condition(world, "two")["message"]
+    assert world.record("one")["metadata"]["haymaker"]["run"]["caps"] == {"cost_usd": 2.0}
+    world.declare("one", "spend", desiredState="stopped")
+    world.apply(code=5)
+    said = world.apply()
+    assert "started two" in said.out, "what was reserved and not used is free again"
+    world.check_exactly("two")
+    world.tidy()
+
+
+def test_a_price_of_the_fleet_makes_the_cost_of_a_run_that_tells_none(world):
+    world.fleet(prices={"quill": {"inputPerMTok": 1000, "outputPerMTok": 5000}})
+    world.write(
+        "quiet/workload.yaml",
+        """
+        name: quiet
+        version: "1"
+        command: [sh, ./quiet.sh]
+        """,
+    )
+    world.write(
+        "quiet/quiet.sh", """echo '{"turns": 1, "model": "quill", "usage": {"input_tokens": 500}}' > result.json\n"""
+    )
+    world.task("job", "quiet")
+    world.settle()
+    [item] = world.run("usage", "-o", "json").json["items"]
+    assert (item["costUSD"], item["runsWithUnknownCost"]) == (0.5, 0)
