@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agent_haymaker.testing import eventually
+
 GOAL = """# Learn
 
 ## Steps
@@ -47,11 +49,12 @@ def test_memory_outlives_a_generation_and_goes_with_its_deployment(world):
 
 
 def test_an_agent_at_work_hears_what_it_is_told(world):
-    waits = "while ! ls inbox/* >/dev/null 2>&1; do sleep 0.02; done"
-    step = f'test $HAYMAKER_ATTEMPT = 2 || {waits}\ncat "$HAYMAKER_INSTRUCTIONS"'
+    waits = "touch ready; while ! ls inbox/* >/dev/null 2>&1; do sleep 0.02; done"
+    step = f'test $HAYMAKER_ATTEMPT = 2 || {{ {waits}; }}\ncat "$HAYMAKER_INSTRUCTIONS"'
     world.write("goal.md", f"# Listen\n\n## Steps\n\n```sh\n{step} > heard.md\ntest -s heard.md\n```\n")
     world.write("learner.yaml", MANIFEST.replace("enable_memory: true", "max_turns: 2"))
     world.apply()
+    eventually(lambda: list(world.home.glob("agents/*/ready")), within=20)  # else its first attempt hears of it
     told = world.run("tell", "learner", "Mind the stairs.")
     assert (told.code, told.out) == (0, "queued for learner: it hears of it at the end of its turn\n"), str(told)
     said = world.run("wait", "learner", "--for", "status=completed", "--timeout", "20s")
