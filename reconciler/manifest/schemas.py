@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +75,7 @@ def schema(kind: str) -> dict[str, Any]:
         UsageError: there is no such kind.
     """
     name = _kind(kind)
-    made = _model_schema(name)
+    made = deepcopy(_model_schema(name))
     if name == "workload":
         flat = FlatWorkload.model_json_schema(by_alias=True)
         _tidy(flat)
@@ -121,6 +123,7 @@ def _field(name: str, node: dict[str, Any], whole: dict[str, Any], *, required: 
     return Field(name, _type(node, whole), _default(node), required, _description(node, whole))
 
 
+@cache
 def _model_schema(name: str) -> dict[str, Any]:
     made = MODELS[name].model_json_schema(by_alias=True)
     _tidy(made)

@@ -238,6 +238,7 @@ def test_a_claim_file_that_names_an_innocent_process_harms_nobody(world, innocen
 def test_a_claim_file_that_names_another_agent_harms_neither(world):
     one, two = (world.submit("sleep", "1000", workspace=name).handle for name in ("one", "two"))
     process = processes.ProcessId(two.token["pid"], two.token["started"], two.token["boot"])
+    eventually(lambda: processes.run_id_of(process.pid) == two.key)  # its exec may just be under way
     path = world.claim_path(one.key)
     head, line = path.read_text().splitlines()
     edited = {**json.loads(line), **process._asdict(), "seal": claims.seal(one.key, process)}
