@@ -24,7 +24,7 @@ def note_whole_pass(home: Path, fleet: str, began: float) -> None:
     """Remember when a pass over all of a fleet's folder began; where the disk refuses, looks know less."""
     path = home / "fleets" / f"{fleet}.looked"
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
         os.utime(path, (began, began))
 
 

@@ -281,7 +281,6 @@ class Bill(Scenario):
     """A task ended and told what it used: the ledger has it once."""
 
     name = "bill"
-    kinds = Scenario.kinds | {"connect"}
 
     def begin(self) -> None:
         self.world.declare("job", "bill", run={"mode": "task"}, config={"size": 1})
