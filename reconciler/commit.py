@@ -25,7 +25,11 @@ R = TypeVar("R")
 
 
 class _Grouped(Generic[T, R]):
-    """Does `work` on all that waits, in a thread; whoever came meanwhile waits for the next turn."""
+    """
+    Does `work` on all that waits, in a thread; whoever came meanwhile waits for the next turn.
+
+    It gives a result, or what went wrong, for each item in order; what it raises is told to all of the batch.
+    """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
         self._do = work
@@ -42,7 +46,11 @@ class _Grouped(Generic[T, R]):
     async def _work(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            results = await asyncio.to_thread(self._do, [item for item, _ in batch])
+            results: Sequence[R | Exception]
+            try:
+                results = await asyncio.to_thread(self._do, [item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 - told to each who waits
+                results = [error] * len(batch)
             for (_, done), result in zip(batch, results, strict=True):
                 if done.done():
                     continue  # its action ran out of time
@@ -69,11 +77,8 @@ class GroupCommit:
         """
         await self._group.add(None)
 
-    def _commit(self, items: Sequence[None]) -> Sequence[Exception | None]:
-        try:
-            self._journal.commit()
-        except Exception as error:  # noqa: BLE001 - told to each who waits
-            return [error] * len(items)
+    def _commit(self, items: Sequence[None]) -> Sequence[None]:
+        self._journal.commit()
         return items
 
 
@@ -93,11 +98,8 @@ class GroupCharge:
         """
         await self._group.add(charge)
 
-    def _append(self, charges: Sequence[Charge]) -> Sequence[Exception | None]:
-        try:
-            append_charges(self._home, charges, open_keys=self._open_keys())
-        except Exception as error:  # noqa: BLE001 - told to each who waits
-            return [error] * len(charges)
+    def _append(self, charges: Sequence[Charge]) -> Sequence[None]:
+        append_charges(self._home, charges, open_keys=self._open_keys())
         return [None] * len(charges)
 
 

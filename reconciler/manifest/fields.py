@@ -30,7 +30,10 @@ class Wrong(ValueError):  # noqa: N818 - what the value is; it never leaves this
 class Model(BaseModel):
     """Closed and strict: an unknown key is an error, and `"5"` is not 5."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, hide_input_in_errors=True)
+    # Built at the first use, so that a folder without a Fleet does not pay for its models.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, alias_generator=to_camel, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def _as_duration(value: Any) -> float:
