@@ -50,6 +50,7 @@ def started(tmp_path):
     haymaker("delete -f agents/ --yes")
 
 
+@pytest.mark.slow
 def test_getting_started_works_as_written(started):
     folder, page, write, haymaker = started
     printed = re.findall(r"```text\n(.*?)```", page, re.DOTALL)

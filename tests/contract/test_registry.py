@@ -150,6 +150,7 @@ def test_a_package_in_a_folder_is_installed_and_found(tmp_path, environment):
     assert registry.get_workload("stranger-one").name == "stranger-one"
 
 
+@pytest.mark.slow
 def test_a_package_in_a_repository_is_installed_and_found(tmp_path, environment):
     folder = a_package(tmp_path / "src", "stranger-two", entry_point="stranger-two")
     git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -166,6 +167,7 @@ def test_a_package_that_cannot_be_built_is_an_error_with_pips_words(tmp_path, en
         WorkloadRegistry().install_from_path(folder)
 
 
+@pytest.mark.slow
 def test_a_package_that_registers_nothing_is_an_error_that_says_what_to_add(tmp_path, environment):
     folder = a_package(tmp_path / "src", "stranger-four", entry_point="another-name")
     with pytest.raises(WorkloadError, match="registers no such workload") as caught:

@@ -78,6 +78,7 @@ def test_a_disk_that_is_full_at_any_point_is_told_and_made_good(small_disk):
     assert codes[-1] == 0, "the disk never had room enough"
 
 
+@pytest.mark.slow
 def test_a_first_apply_on_a_full_disk_leaves_nothing_behind_that_is_in_the_way(small_disk):
     world = small_disk
     world.declare("web")
@@ -109,7 +110,7 @@ def test_a_delete_on_a_full_disk_stops_the_agent_or_says_why_not(small_disk):
     world.check_exactly()
 
 
-@pytest.mark.parametrize("room", [0, 500, 4000])
+@pytest.mark.parametrize("room", [500, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 4000))])
 def test_a_file_size_limit_is_told_and_made_good(world, room):
     world.declare("web")
     world.apply()
@@ -128,7 +129,11 @@ def test_a_file_size_limit_is_told_and_made_good(world, room):
     assert world.starts("web") == before + 1
 
 
-@pytest.mark.parametrize("folder", ["state", "journal", "fleets", "agents", "engines/local/runs", "history", "locks"])
+SOME = ["journal", "engines/local/runs"]
+OTHERS = ["state", "fleets", "agents", "history", "locks"]
+
+
+@pytest.mark.parametrize("folder", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_a_folder_that_may_not_be_written_is_told_and_made_good(world, folder):
     world.plain = True
     world.declare("web")

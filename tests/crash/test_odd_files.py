@@ -61,6 +61,7 @@ def run_beside(world, path, make, command):
         aside.rename(path)
 
 
+@pytest.mark.slow
 def test_a_pipe_in_place_of_a_file_of_ours_is_never_waited_for(deployed):
     world = deployed
     alive = world.one("web").pid

@@ -30,9 +30,9 @@ def close_workspaces(world):
     ("harm", "told"),
     [
         (make_missing, "'no-such-tool' is not on the agent's PATH"),
-        (want_a_secret, "NOT_SET_ANYWHERE, which is not set"),
+        pytest.param(want_a_secret, "NOT_SET_ANYWHERE, which is not set", marks=pytest.mark.slow),
         (close_claims, "engines/local/runs: Permission denied"),
-        (close_workspaces, "agents: Permission denied"),
+        pytest.param(close_workspaces, "agents: Permission denied", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_start_does_not_stop_what_runs(world, harm, told):

@@ -112,12 +112,14 @@ class DriverSuite:
         assert [e["resumed"] for e in self.kinds(done, "session")] == [False, True]
         assert "hello" in self.server.asked[-1].text, "the history is whole"
 
+    @pytest.mark.slow
     def test_a_model_that_never_calls_its_tools_does_not_achieve_the_goal(self) -> None:
         done = self.run(say("I have written the greeting.", times=FOREVER))
         assert done.code == 1
         assert done.closing[0].startswith("Goal not achieved: 1 of 1 check failed: The greeting is there")
         assert "did nothing new in 2 attempts" in done.closing[0]
 
+    @pytest.mark.slow
     def test_turns_are_capped(self) -> None:
         done = self.run(self.shell("echo again", {"times": FOREVER}), max_turns=3)
         assert (done.code, done.result["verdict"]) == (3, "budget spent"), done.log

@@ -1,7 +1,3 @@
-import pytest
-
-pytest.register_assert_rewrite("crash.scenarios", "support.world")
-
-from support.fixtures import world  # noqa: E402 - the rewrite comes before the first import
+from support.fixtures import world
 
 __all__ = ["world"]

@@ -94,7 +94,11 @@ def edit_both(world, innocent):
     edit_inventory(world, innocent)
 
 
-@pytest.mark.parametrize("edit", [edit_state, edit_inventory, edit_claim, edit_both])
+def slow(*edits):
+    return [pytest.param(edit, marks=pytest.mark.slow) for edit in edits]
+
+
+@pytest.mark.parametrize("edit", [edit_both, *slow(edit_state, edit_inventory, edit_claim)])
 @pytest.mark.parametrize("way", ["stop", "delete"])
 def test_a_record_that_names_an_innocent_process_does_it_no_harm(world, edit, way):
     world.declare("web")
@@ -116,7 +120,7 @@ def test_a_record_that_names_an_innocent_process_does_it_no_harm(world, edit, wa
     world.end()
 
 
-@pytest.mark.parametrize("edit", [edit_inventory, edit_claim, edit_both])
+@pytest.mark.parametrize("edit", [edit_both, *slow(edit_inventory, edit_claim)])
 def test_a_record_that_names_an_innocent_process_starts_no_second_agent(world, edit):
     world.declare("web")
     world.apply()
