@@ -1,8 +1,7 @@
 """
-The runs of a shim: claim, spawn, reap, end what is left of a tree, keep the timeouts, write it all down.
+The runs of a shim: claim, spawn, reap, end what is left of a tree, keep the timeouts.
 
-At most one process a key: the claim is made before the spawn, and made once. A line that the disk refuses is kept
-and tried again, and the shim does not end before it is written.
+At most one process a key: the claim is made before the spawn, and made once.
 
 Part of the shim: standard library only, everything imported at its start. It is told of no deployment and no pass.
 """
@@ -16,6 +15,7 @@ import time
 
 from agent_haymaker import process_table, processes
 from agent_haymaker.engines import claims, shim_logs
+from agent_haymaker.engines.shim_lines import Lines
 from agent_haymaker.engines.shim_spawn import spawn
 from agent_haymaker.processes import ProcessId
 
@@ -53,29 +53,15 @@ class Run:
         self.swept_at = 0.0
 
 
-class Line:
-    """A line that the disk refused: for which claim, whether its end is to be told to subscribers, and why."""
-
-    __slots__ = ("content", "key", "told", "why")
-
-    def __init__(self, key: str, content: dict[str, Any], *, told: bool) -> None:
-        self.key = key
-        self.content = content
-        self.told = told
-        self.why = ""
-
-
 class Runs:
     """All runs of this shim. `home` is a descriptor of `engines/local`; `complain` writes to the shim's log."""
 
     def __init__(self, home: int, complain: Callable[[str], None]) -> None:
         self.by_key: dict[str, Run] = {}
-        self.pending: list[Line] = []  # refused by the disk, in the order they came
-        self.ended: list[str] = []  # keys whose end was just written
+        self.lines = Lines(home, complain)
         self._home = home
         self._complain = complain
         self._by_pid: dict[int, Run] = {}
-        self._unsynced: list[str] = []
         self._strays: set[int] = set()  # orphans of live runs that came to us, looked at before
         self._children = f"/proc/self/task/{os.getpid()}/children"
         self.adopts = False  # orphans of our agents come to us
@@ -86,7 +72,7 @@ class Runs:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.by_key or self.pending or self._unsynced)
+        return not self.by_key and self.lines.are_on_disk
 
     # -- start
 
@@ -153,7 +139,7 @@ class Runs:
         self._due = min(self._due, time.monotonic() + 1, run.deadline or float("inf"))
         self.by_key[key] = self._by_pid[pid] = run
         line = {**run.leader._asdict(), "seal": claims.seal(key, run.leader), "at": at}
-        self._write(key, line)
+        self.lines.write(key, line)
         return line
 
     def _failed(self, key: str, asked: dict[str, Any], doing: str, error: Exception) -> dict[str, Any]:
@@ -162,56 +148,8 @@ class Runs:
         theirs = not doing and number not in _HOST_REFUSES
         what = doing or f"{asked['argv'][0]!r} could not be started"
         code = 127 if number == errno.ENOENT else 126
-        self._write(key, {"failed_to_start": f"{what}: {why}", "ended": time.time(), "code": code}, told=True)
+        self.lines.write(key, {"failed_to_start": f"{what}: {why}", "ended": time.time(), "code": code}, is_end=True)
         return {"error": "workload" if theirs else "platform", "what": f"{what}: {why}", "errno": number}
-
-    # -- records
-
-    def _write(self, key: str, line: dict[str, Any], *, told: bool = False) -> None:
-        made = Line(key, line, told=told)
-        if any(waiting.key == key for waiting in self.pending) or not self._append(made):
-            self.pending.append(made)
-            self._due = 0.0
-
-    def _append(self, line: Line) -> bool:
-        try:
-            claims.append(self._home, line.key, line.content)
-        except FileNotFoundError:
-            pass  # forgotten meanwhile: nobody wants it
-        except OSError as error:
-            why = os.strerror(error.errno or 0)
-            if why != line.why:  # else it is said twice a second
-                line.why = why
-                self._complain(f"{line.key}: {why}; kept, to be written later")
-            return False
-        if line.told:
-            self._unsynced.append(line.key)
-            self.ended.append(line.key)
-        return True
-
-    def write_pending(self) -> None:
-        """Try again what the disk refused, in the order it came."""
-        refused: list[Line] = []
-        for line in self.pending:
-            if any(waiting.key == line.key for waiting in refused) or not self._append(line):
-                refused.append(line)
-        self.pending = refused
-
-    def sync_some(self, count: int = 16) -> bool:
-        """Bring some ends to the disk; True while more wait. They were readable before: this is for a power cut."""
-        for key in self._unsynced[:count]:
-            try:
-                fd = claims.open_for_reading(self._home, key)
-            except OSError:
-                continue
-            try:
-                os.fsync(fd)
-            except OSError as error:
-                self._complain(f"{key}: {error.strerror}")
-            finally:
-                os.close(fd)
-        del self._unsynced[:count]
-        return bool(self._unsynced)
 
     # -- ends
 
@@ -287,7 +225,8 @@ class Runs:
             if just_reaped:
                 assert run.end is not None
                 run.kill_at = now + min(run.grace, self._stray_grace(run))
-                self._write(run.key, {"left": run.end["ended"], **{k: v for k, v in run.end.items() if k != "ended"}})
+                how = {name: value for name, value in run.end.items() if name != "ended"}
+                self.lines.write(run.key, {"left": run.end["ended"], **how})
             if now >= run.kill_at and new:
                 self._hunt(run.key)
             self._signal(members if now >= run.kill_at else new, kill=now >= run.kill_at)
@@ -343,14 +282,14 @@ class Runs:
         assert run.end is not None
         self.by_key.pop(run.key, None)
         self._sweeping.pop(run.key, None)
-        self._write(run.key, run.end, told=True)
+        self.lines.write(run.key, run.end, is_end=True)
 
     # -- time
 
     def tick(self) -> float | None:
         """Do what is due: sweeps, timeouts, logs. Return the monotonic time of the next thing, or None."""
         now = time.monotonic()
-        if now < self._due:
+        if now < self._due and not self.lines.pending:
             return self._due
         sweeping = list(self._sweeping.values())
         if sweeping and now >= self._next_look and now - min(run.swept_at for run in sweeping) >= 0.02:
@@ -362,7 +301,7 @@ class Runs:
         due = [run.log.look(now, self._complain) for run in running]
         due += [run.deadline for run in running if run.deadline is not None]
         due += [max(self._next_look, run.swept_at + 0.05) for run in self._sweeping.values()]
-        if self.pending:
+        if self.lines.pending:
             due.append(now + 0.5)
         self._due = min(due, default=now + 3600)
         return self._due if due else None

@@ -184,7 +184,7 @@ class Server:
         while True:
             due = self._runs.tick()
             self._tell()
-            more_to_sync = self._runs.sync_some()
+            more_to_sync = self._runs.lines.sync_some()
             if self._is_over():
                 return
             now = time.monotonic()
@@ -200,8 +200,8 @@ class Server:
                     self._accept()
                 elif fd in self._connections:
                     self._guarded(self._connections[fd])
-            if self._runs.pending:
-                self._runs.write_pending()
+            if self._runs.lines.pending:
+                self._runs.lines.write_pending()
 
     def _drain(self) -> None:
         try:
@@ -309,7 +309,7 @@ class Server:
             connection.subscribed = True
             return {"live": list(self._runs.by_key)}
         if op == "unwritten":
-            return {"why": {line.key: line.why for line in self._runs.pending if line.why}}
+            return {"why": {line.key: line.why for line in self._runs.lines.pending if line.why}}
         if op == "ping":
             return {"v": PROTOCOL}
         return {"error": "platform", "what": "this shim does not know what was asked"}
@@ -330,19 +330,19 @@ class Server:
             for run in runs
         ]
         unwritten = [
-            {"key": line.key, "unwritten": line.content} for line in self._runs.pending if key in (None, line.key)
+            {"key": line.key, "unwritten": line.content} for line in self._runs.lines.pending if key in (None, line.key)
         ]
         return described + unwritten
 
     def _tell(self) -> None:
-        if not self._runs.ended:
+        if not self._runs.lines.ended:
             return
         for connection in list(self._connections.values()):
             if connection.subscribed:
-                for key in self._runs.ended:
+                for key in self._runs.lines.ended:
                     connection.outbox += json.dumps({"event": "ended", "key": key}).encode() + b"\n"
                 try:
                     self._send(connection)
                 except OSError:
                     self._drop(connection)
-        self._runs.ended.clear()
+        self._runs.lines.ended.clear()
