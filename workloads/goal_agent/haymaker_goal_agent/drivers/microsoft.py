@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_framework import Agent, Content, Message, chat_middleware, function_middleware, tool
@@ -21,12 +20,14 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from agent_haymaker.records import read_record, write_record
 from haymaker_goal_agent.drivers import files, shell
+from haymaker_goal_agent.drivers.kept import INTERRUPTED, reopen
 from haymaker_goal_agent.drivers.loopback import bypass_proxy
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 from haymaker_goal_agent.drivers.shell import Ran
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
@@ -40,18 +41,18 @@ class MicrosoftDriver:
 
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
         model, openai = _client(task)
-        history = _History.open(Path(task.folder), task.session)
-        if history.note:
-            yield Note(history.note)
-        yield Session(history.id, history.is_resumed, model)
+        kept = reopen(task.folder, "microsoft-{}.json", task.session, _read)
+        if kept.note:
+            yield Note(kept.note)
+        yield Session(kept.id, bool(kept.messages), model)
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        ear = _Ear(events, history, task.turns or 0)
+        ear = _Ear(events, kept.path, task.turns or 0)
         client = OpenAIChatCompletionClient(model=model, async_client=openai)
         client.function_invocation_configuration["max_iterations"] = (task.turns or 0) + 1  # ours is reached first
         client.function_invocation_configuration["allow_concurrent_invocation"] = False
-        prompt = task.prompt if history.is_resumed else task.opening
+        prompt = task.prompt if kept.messages else task.opening
         agent = Agent(client=client, instructions=task.system, tools=ear.tools, middleware=ear.both)
-        work = asyncio.ensure_future(agent.run([*history.messages, Message("user", [prompt])]))
+        work = asyncio.ensure_future(agent.run([*kept.messages, Message("user", [prompt])]))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
@@ -77,9 +78,9 @@ class _CapReachedError(Exception):
 class _Ear:
     """Hears every answer of the model and every call of a tool; makes events of them, and keeps the history."""
 
-    def __init__(self, events: asyncio.Queue[Event | None], history: _History, turns: int) -> None:
+    def __init__(self, events: asyncio.Queue[Event | None], path: Path, turns: int) -> None:
         self._tell = events.put_nowait
-        self._history = history
+        self._path = path
         self._turns = turns
         self._ran: Ran | None = None  # what the tool gave that was called last; they are called one at a time
         self.is_capped = False
@@ -113,10 +114,10 @@ class _Ear:
         self._turns -= 1
         self._tell(Turn())
         asked = list(context.messages)
-        self._history.keep(asked)
+        _keep(self._path, asked)
         await call_next()
         answer = context.result
-        self._history.keep([*asked, *answer.messages])
+        _keep(self._path, [*asked, *answer.messages])
         usage = answer.usage_details or {}
         self._tell(
             Used(
@@ -158,29 +159,13 @@ class _Ear:
         return ran.output or "[no output]"
 
 
-class _History:
-    """The messages of a session, in memory and on disk."""
+def _keep(path: Path, messages: list[Any]) -> None:
+    record = {"schema_version": 1, "messages": [message.to_dict() for message in messages]}
+    write_record(path, json.dumps(record, default=str), durable=False)
 
-    def __init__(self, path: Path, id: str, messages: list[Any], note: str = "") -> None:  # noqa: A002
-        self.id, self.messages, self.note = id, messages, note
-        self.is_resumed = bool(messages)
-        self._path = path
 
-    @classmethod
-    def open(cls, folder: Path, session: str) -> _History:
-        note = ""
-        if session:
-            path = folder / f"microsoft-{session}.json"
-            try:
-                return cls(path, session, _closed([Message.from_dict(m) for m in read_record(path)["messages"]]))
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, a new session does no harm
-                note = f"session {session} cannot be resumed ({type(error).__name__}); a new one begins"
-        new = os.urandom(8).hex()
-        return cls(folder / f"microsoft-{new}.json", new, [], note)
-
-    def keep(self, messages: list[Any]) -> None:
-        record = {"schema_version": 1, "messages": [message.to_dict() for message in messages]}
-        write_record(self._path, json.dumps(record, default=str), durable=False)
+def _read(path: Path) -> list[Any]:
+    return _closed([Message.from_dict(message) for message in read_record(path)["messages"]])
 
 
 def _closed(messages: list[Any]) -> list[Any]:
@@ -188,8 +173,8 @@ def _closed(messages: list[Any]) -> list[Any]:
     contents = [content for message in messages for content in message.contents]
     answered = {content.call_id for content in contents if content.type == "function_result"}
     open_calls = [c.call_id for c in contents if c.type == "function_call" and c.call_id not in answered]
-    told = "[interrupted: the agent was stopped]"
-    return messages + [Message("tool", [Content.from_function_result(call, result=told)]) for call in open_calls]
+    results = [Content.from_function_result(call, result=INTERRUPTED) for call in open_calls]
+    return messages + [Message("tool", [result]) for result in results]
 
 
 def _client(task: Task) -> tuple[str, AsyncOpenAI]:

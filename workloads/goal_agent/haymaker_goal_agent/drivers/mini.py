@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.llm import LLMConfig, LLMError, LLMMessage, LLMTool, LLMToolCall, create_llm_client
 from haymaker_goal_agent.drivers import shell
+from haymaker_goal_agent.drivers.kept import INTERRUPTED, reopen
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from agent_haymaker.llm import LLMResponse
+    from haymaker_goal_agent.drivers.kept import Kept
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
 _SHELL = LLMTool(shell.NAME, shell.DESCRIPTION, shell.PARAMETERS)
@@ -33,11 +35,13 @@ class MiniDriver:
 
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
         config = _config(task)
-        history = History.open(Path(task.folder), task.session)
-        if history.note:
-            yield Note(history.note)
-        yield Session(history.id, history.is_resumed, config.model or config.deployment or "")
-        history.add(LLMMessage("user", task.prompt if history.is_resumed else task.opening))
+        kept = reopen(task.folder, "mini-{}.jsonl", task.session, _read)
+        if kept.note:
+            yield Note(kept.note)
+        yield Session(kept.id, bool(kept.messages), config.model or config.deployment or "")
+        prompt = task.prompt if kept.messages else task.opening
+        history = History(kept)
+        history.add(LLMMessage("user", prompt))
         async with create_llm_client(config) as client:
             for _ in range(task.turns or 0):
                 yield Turn()
@@ -80,26 +84,11 @@ async def _carry_out(answer: LLMResponse, history: History) -> AsyncIterator[Eve
 class History:
     """A conversation, in memory and on disk."""
 
-    def __init__(self, path: Path, id: str, messages: list[LLMMessage], *, note: str = "") -> None:  # noqa: A002
-        self.id, self.messages, self.note = id, messages, note
-        self.is_resumed = bool(messages)
-        self._path = path
-
-    @classmethod
-    def open(cls, folder: Path, session: str) -> History:
-        """Go on with a session, or begin one where there is none or what is left of it cannot be read."""
-        note = ""
-        if session:
-            path = folder / f"mini-{session}.jsonl"
-            try:
-                history = cls(path, session, _read(path))
-                for call in _unanswered(history.messages):
-                    history.add(_result(call, shell.Ran("[interrupted: the agent was stopped]", ok=False)))
-                return history
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                note = f"session {session} cannot be resumed ({type(error).__name__}); a new one begins"
-        new = os.urandom(8).hex()
-        return cls(folder / f"mini-{new}.jsonl", new, [], note=note)
+    def __init__(self, kept: Kept) -> None:
+        self.messages = kept.messages
+        self._path = kept.path
+        for call in _unanswered(self.messages):
+            self.add(_result(call, shell.Ran(INTERRUPTED, ok=False)))
 
     def add(self, message: LLMMessage) -> None:
         self.messages.append(message)
