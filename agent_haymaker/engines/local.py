@@ -233,4 +233,6 @@ class LocalEngine:
 
     def logs(self, handle: Handle, offset: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Give the log's bytes, across a rotation too, in pieces of at most 64 KiB."""
-        return self._effects.logs(handle, offset, follow=follow)
+        from agent_haymaker.engines.local_logs import read_log
+
+        return read_log(self._root, self._home, self._looker, handle, offset, follow=follow)

@@ -1,5 +1,5 @@
 """
-The local engine's effects: submit, stop, wait, forget, and the log. Everything that needs asyncio.
+The local engine's effects: submit, stop, wait, forget. Everything that needs asyncio, but for the logs.
 """
 
 from __future__ import annotations
@@ -8,15 +8,13 @@ import asyncio
 import os
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent_haymaker import processes
 from agent_haymaker.engines import Exit, Handle, Observation, RunSpec, RunState, claims, local_files
-from agent_haymaker.engines.archive import LOG as AGENT_LOG
 from agent_haymaker.engines.archive import Archive
-from agent_haymaker.engines.local_look import agrees, handle_of, process_of
+from agent_haymaker.engines.local_look import claim_of, handle_of, process_of
 from agent_haymaker.engines.shim_client import ShimClient
 from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
 from agent_haymaker.errors import DoubtError, PlatformError, TryAgain, WorkloadError
@@ -25,12 +23,10 @@ from agent_haymaker.records import platform_error
 from agent_haymaker.stopping import Stopper, check_ours
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from agent_haymaker.engines.claims import Claim
     from agent_haymaker.engines.local_look import Looker
-
-_PIECE = 64 << 10
 
 
 class Effects:
@@ -142,7 +138,7 @@ class Effects:
 
     async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
         key = handle.key
-        claim = self._claim(handle)
+        claim = claim_of(self._home, handle)
         found = self._looker.look(key) if claim is not None else self._looker.find(key)
         if found is None:
             self._refuse_unclaimed(handle)
@@ -163,23 +159,6 @@ class Effects:
         leader = process or (claim.process if claim else None)
         await self._stopper.stop_tree(key, leader, grace_seconds)
         return await self._after_stop(handle, claim, seen)
-
-    def _claim(self, handle: Handle) -> Claim | None:
-        try:
-            claim = claims.read(self._home, handle.key)
-        except claims.BadClaim as bad:
-            raise DoubtError(
-                f"the claim file of run {handle.key} cannot be read: {bad}; nobody was signalled",
-                where=f"{self._home}/{claims.file_of(handle.key)}",
-                fix="look at the file; when nothing of the run is alive, remove it",
-            ) from bad
-        if claim is not None and not agrees(handle, claim):
-            raise DoubtError(
-                f"the record of run {handle.key} names another process than its claim file; nobody was signalled",
-                where=f"{self._home}/{claims.file_of(handle.key)}",
-                fix="the record was edited; run `haymaker doctor`",
-            )
-        return claim
 
     def _places(self, claim: Claim | None) -> list[str]:
         if claim is None:
@@ -251,7 +230,7 @@ class Effects:
 
     async def forget(self, handle: Handle, *, workspace: bool) -> None:
         key = handle.key
-        claim = self._claim(handle)
+        claim = claim_of(self._home, handle)
         found = self._looker.look(key, until=time.monotonic() + 2) if claim is not None else self._looker.find(key)
         if found is not None and found.seen.state.is_live:
             raise PlatformError(f"run {key} is {found.seen.state}, so it cannot be forgotten", fix="stop it first")
@@ -277,76 +256,19 @@ class Effects:
             await asyncio.to_thread(local_files.remove_workspace, folder)
 
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
-        claim = self._claim(handle)
+        claim = claim_of(self._home, handle)
         return Archive(Path(self._root)).keep(claim.workspace, handle.key, patterns) if claim is not None else []
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:
-        claim = self._claim(handle)
+        claim = claim_of(self._home, handle)
         if claim is not None:
             Archive(Path(self._root)).retire(claim.workspace, handle.key, whole=whole)
-
-    async def logs(self, handle: Handle, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
-        claim = self._claim(handle)
-        retired = Archive(Path(self._root)).find(handle.key, claim.workspace if claim is not None else "")
-        if retired is not None and (retired / AGENT_LOG).exists():
-            async for piece in _read_from(str(retired), AGENT_LOG, offset):
-                yield piece.content
-            return
-        if claim is None:
-            return
-        root, path = f"{self._home}/{claims.LOGS}", f"{handle.key}.log"
-        if claim.log:
-            root, path = local_files.workspace_path(self._agents, claim.workspace), claim.log
-        pause = 0.005
-        while True:
-            found = self._looker.look(handle.key)
-            over = not follow or found is None or found.seen.state.is_ended
-            begun = offset
-            async for piece in _read_from(root, path, offset):
-                offset = piece.end
-                yield piece.content
-            if over:
-                return
-            pause = 0.005 if offset != begun else min(pause * 2, 0.25)
-            await asyncio.sleep(pause)
 
 
 def _check_writable(folder: str) -> None:
     if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
         fix = f"chmod u+rwx {folder}, or give it to this user"
         raise PlatformError("Permission denied: nothing can be made in this folder", where=folder, fix=fix)
-
-
-class _Piece(NamedTuple):
-    content: bytes
-    end: int  # the offset after it
-
-
-async def _read_from(root: str, path: str, offset: int) -> AsyncIterator[_Piece]:
-    """Give the log's bytes from an offset; nothing where there is no log yet."""
-    try:
-        with local_files.open_inside(root, path) as log:
-            size = os.fstat(log.fileno()).st_size
-            if offset < 0:
-                offset = max(0, size + offset)
-            elif offset > size:
-                # It was rotated: the rest of what stood there is in the file beside it.
-                with suppress(OSError), local_files.open_inside(root, f"{path}.1") as older:
-                    older.seek(offset)
-                    while content := older.read(_PIECE):
-                        yield _Piece(content, 0)
-                        await asyncio.sleep(0)
-                offset = 0
-                yield _Piece(b"", 0)
-            log.seek(offset)
-            while content := log.read(_PIECE):
-                offset += len(content)
-                yield _Piece(content, offset)
-                await asyncio.sleep(0)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise PlatformError(f"the log cannot be read: {error}", where=f"{root}/{path}") from error
 
 
 def _refusal(answer: dict[str, object], program: str) -> PlatformError | WorkloadError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent_haymaker import process_table, processes
 from agent_haymaker.engines import Exit, Handle, Observation, RunState, claims, shim_socket
-from agent_haymaker.errors import TryAgain
+from agent_haymaker.errors import DoubtError, TryAgain
 from agent_haymaker.processes import ProcessId
 
 if TYPE_CHECKING:
@@ -251,3 +251,27 @@ def agrees(handle: Handle, claim: Claim) -> bool:
     process = claim.process
     token = handle.token
     return process is None or not token or (token.get("pid"), token.get("started"), token.get("boot")) == tuple(process)
+
+
+def claim_of(home: str, handle: Handle) -> Claim | None:
+    """
+    Give the claim of a run that is to be acted on, or None where there is none.
+
+    Raises:
+        DoubtError: it cannot be read, or names another process than the handle.
+    """
+    try:
+        claim = claims.read(home, handle.key)
+    except claims.BadClaim as bad:
+        raise DoubtError(
+            f"the claim file of run {handle.key} cannot be read: {bad}; nobody was signalled",
+            where=f"{home}/{claims.file_of(handle.key)}",
+            fix="look at the file; when nothing of the run is alive, remove it",
+        ) from bad
+    if claim is not None and not agrees(handle, claim):
+        raise DoubtError(
+            f"the record of run {handle.key} names another process than its claim file; nobody was signalled",
+            where=f"{home}/{claims.file_of(handle.key)}",
+            fix="the record was edited; run `haymaker doctor`",
+        )
+    return claim
