@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.observe import World
 
 TRANSCRIPT = "transcript.jsonl"
+NAMED_LENGTH = 200  # of a path that an agent made
 HOST_SECONDS = 120.0  # the longest that the host itself may take over one effect
 
 
@@ -232,11 +233,11 @@ class Effects:
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         entry = await self._charge(entry)
-        await self._keep_artifacts(entry, handle)
+        left = await self._keep_artifacts(entry, handle)
         self._remember(entry)
         await self._conclude(await self._with_state(entry))
         await self._forget_checks(handle, run)
-        return f"recorded {action.name}: {_verdict(run)}"
+        return f"recorded {action.name}: {_verdict(run)}{left}"
 
     async def _update(self, action: Action) -> str:
         want, entry = self.want[action.name], self._current[action.name]
@@ -262,6 +263,7 @@ class Effects:
     async def _delete(self, action: Action) -> str:
         entry = self._current[action.name]
         await self._intend(action, None)
+        left = ""
         if entry.deletion_policy == "Orphan":
             await self._with_state(await self._charge(replace(entry, waits="orphaned")))
             self._remember(entry, event="orphaned")
@@ -270,7 +272,7 @@ class Effects:
             if entry.run is not None and entry.run.handle is not None:
                 handle = Handle.from_json(entry.run.handle)
                 entry = await self._charge(await self._stop_run(entry))  # also of a run that a killed pass ended
-                await self._keep_artifacts(entry, handle)
+                left = await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
                 await self._forget_checks(handle, entry.run)
             if entry.deletion_policy == "Delete":  # also where its last run was forgotten long ago
@@ -280,7 +282,7 @@ class Effects:
             remove_state(self.home, entry.id)
             self._remember(entry, event="removed")
         await self._conclude(None, name=action.name)
-        return f"deleted {action.name}" if entry.deletion_policy != "Orphan" else f"let {action.name} go"
+        return f"deleted {action.name}{left}" if entry.deletion_policy != "Orphan" else f"let {action.name} go"
 
     async def settle(self) -> list[str]:
         """Put on record what a killed pass left open, as `observe` found it; give what to tell a person."""
@@ -379,12 +381,13 @@ class Effects:
             return want.grace
         return float(AppliedSpec(entry.desired).get("run", {}).get("terminationGracePeriod", 30.0))
 
-    async def _keep_artifacts(self, entry: Entry, handle: Handle) -> None:
+    async def _keep_artifacts(self, entry: Entry, handle: Handle) -> str:
+        """Copy what is to outlive the workspace, and say what had to be left behind, "" for nothing."""
         artifacts = AppliedSpec(entry.desired).get("artifacts") or {}
         patterns = [str(p) for p in artifacts.get("paths") or ()]
         if artifacts.get("transcript", True):
             patterns.append(TRANSCRIPT)
-        await self.engine.keep(handle, patterns)
+        left = (await self.engine.keep(handle, patterns)).left
         kept = artifacts.get("retention") or {}
         await self.engine.trim(
             entry.id,
@@ -392,6 +395,11 @@ class Effects:
             age_seconds=float(kept.get("maxAge") or 720 * 3600.0),
             size_bytes=kept.get("maxBytes"),
         )
+        if not left:
+            return ""
+        path, why = min(left.items())
+        named = path if path.isprintable() and len(path) <= NAMED_LENGTH else ascii(path[:NAMED_LENGTH])
+        return f"; not kept: {named} ({why})" + (f" and {len(left) - 1} more" if len(left) > 1 else "")
 
     def _remember(self, entry: Entry, *, event: str = "ended") -> None:
         line = history_line(entry, event=event, at=self.now(), commit=self.commit)

@@ -127,6 +127,14 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What was copied aside of a workspace: paths, in order; and why what else may match was `left` behind."""
+
+    paths: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this engine can do; what it cannot, the plan says."""
 
@@ -203,8 +211,8 @@ class Engine(Protocol):
         """Remove a workspace that no live run works in; none there is fine. What was put aside stays."""
         ...
 
-    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
-        """Copy the workspace's files that match the glob `patterns` aside under the run's key; gives their paths."""
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Kept:
+        """Copy the workspace's files that match the glob `patterns` aside under the run's key."""
         ...
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:

@@ -10,18 +10,19 @@ above all: none is followed, and one that stands where a folder of ours should g
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_haymaker.engines import Kept, artifacts
 from agent_haymaker.engines.local_files import remove_workspace
 from agent_haymaker.records import platform_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
 LOG = "agent.log"
 _ODD = "odd"  # the end of a name: what an agent had put in place of its workspace
@@ -85,28 +86,48 @@ class Archive:
                 path.unlink()
             path.mkdir(mode=0o700, exist_ok=True)
 
-    def keep(self, workspace: str, key: str, patterns: Sequence[str]) -> list[str]:
+    def keep(self, workspace: str, key: str, patterns: Sequence[str]) -> Kept:
         """
         Copy the workspace's regular files that match the glob patterns to the run's `artifacts/`.
 
-        Links are not followed out of the workspace. Gives the paths that were kept, in order.
+        Links are not followed. What the agent made so that it cannot be read or named is left behind, and told.
 
         Raises:
             PlatformError: the disk refuses.
         """
         source, target = self._agents / workspace, self.folder(workspace, key) / "artifacts"
         kept: list[str] = []
+        left: dict[str, str] = {}
+
+        def leave(path: str, error: OSError) -> None:
+            left[path] = error.strerror or str(error)
+
+        made: set[str] = set()
         try:
-            for path in sorted(set(_matching(source, patterns))) if _is_folder(source) else ():
-                relative = path.relative_to(source)
-                self._make_folder(workspace, key, "artifacts", *relative.parts[:-1])
-                with contextlib.suppress(FileNotFoundError):
-                    (target / relative).unlink()  # what an earlier pass copied, or a link
-                shutil.copyfile(path, target / relative)
-                kept.append(str(relative))
+            for path in artifacts.find_matching(str(source), patterns, leave) if _is_folder(source) else ():
+                try:
+                    fd = artifacts.open_source(str(source / path))
+                except OSError as error:
+                    leave(path, error)
+                    continue
+                try:
+                    folder, _, name = path.rpartition("/")
+                    if folder not in made:
+                        self._make_folder(workspace, key, "artifacts", *Path(folder).parts)
+                        made.add(folder)
+                    with contextlib.suppress(FileNotFoundError):
+                        (target / folder / name).unlink()  # what an earlier pass copied, or a link
+                    artifacts.copy(fd, str(target / path))
+                    kept.append(path)
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    leave(path, error)  # the agent nested it deeper than our own path lets us
+                finally:
+                    os.close(fd)
         except OSError as error:
             raise platform_error(error, "keep the artifacts", target) from error
-        return kept
+        return Kept(tuple(sorted(kept)), left)
 
     def trim(self, workspace: str, *, runs: int, age_seconds: float, size_bytes: int | None) -> int:
         """Remove the remains of the oldest runs beyond these bounds, and give of how many."""
@@ -137,16 +158,6 @@ class Archive:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
-
-
-def _matching(source: Path, patterns: Sequence[str]) -> Iterator[Path]:
-    inside = source.resolve()
-    for pattern in patterns:
-        for path in source.glob(pattern.lstrip("/")):
-            for file in path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,):
-                real = file.resolve()
-                if real.is_file() and real.is_relative_to(inside) and not file.is_symlink():
-                    yield file
 
 
 def _size(path: Path) -> int:

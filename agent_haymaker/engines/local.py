@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from agent_haymaker import processes
-from agent_haymaker.engines import Capabilities, Handle, Observation, RunSpec, RunState, claims, local_look
+from agent_haymaker.engines import Capabilities, Handle, Kept, Observation, RunSpec, RunState, claims, local_look
 from agent_haymaker.engines.local_look import ENGINE, Found, Looker, process_of
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class LocalEngine:
         """Remove a workspace that no live run works in, as the port says."""
         await self._effects.discard(workspace)
 
-    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Kept:
         """Copy the workspace's files that match aside, as the port says."""
         return await self._effects.keep(handle, patterns)
 

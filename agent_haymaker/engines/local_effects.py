@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_haymaker import processes
-from agent_haymaker.engines import Exit, Handle, Observation, RunSpec, RunState, claims, local_files
+from agent_haymaker.engines import Exit, Handle, Kept, Observation, RunSpec, RunState, claims, local_files
 from agent_haymaker.engines.archive import Archive
 from agent_haymaker.engines.local_look import claim_of, handle_of, process_of
 from agent_haymaker.engines.shim_client import ShimClient
@@ -255,9 +255,12 @@ class Effects:
         for folder in (local_files.workspace_path(self._agents, workspace), self._memory(workspace)):
             await asyncio.to_thread(local_files.remove_workspace, folder)
 
-    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Sequence[str]:
+    async def keep(self, handle: Handle, patterns: Sequence[str]) -> Kept:
         claim = claim_of(self._home, handle)
-        return Archive(Path(self._root)).keep(claim.workspace, handle.key, patterns) if claim is not None else []
+        if claim is None:
+            return Kept()
+        # A large one must not hold up what is done to others meanwhile.
+        return await asyncio.to_thread(Archive(Path(self._root)).keep, claim.workspace, handle.key, patterns)
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:
         claim = claim_of(self._home, handle)

@@ -15,7 +15,7 @@ import pytest
 from conftest import World
 from support.plain import as_a_plain_user
 
-from agent_haymaker.engines import RunState, shim_socket
+from agent_haymaker.engines import Kept, RunState, shim_socket
 from agent_haymaker.errors import PlatformError
 from agent_haymaker.testing import eventually
 
@@ -189,7 +189,7 @@ def test_what_an_agent_put_in_place_of_its_workspace_is_put_aside_and_not_follow
     place = world.home / "agents" / "agent-1"
     assert not place.is_dir() or place.is_symlink()
     asyncio.run(world.engine.retire(handle, whole=True))
-    assert asyncio.run(world.engine.keep(handle, ["**/*"])) == []
+    assert asyncio.run(world.engine.keep(handle, ["**/*"])) == Kept()
     new = world.shell("cat a; sleep 1000", files={"a": b"hello"})
     assert new.state is RunState.RUNNING
     eventually(lambda: world.log(new.handle) == b"hello")
@@ -221,7 +221,7 @@ def test_symlinks_in_the_archive_are_not_followed(world, tmp_path):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(elsewhere)
         assert world.log(handle) == b"said\n"
-        assert asyncio.run(world.engine.keep(handle, ["made"])) == ["made"]
+        assert asyncio.run(world.engine.keep(handle, ["made"])).paths == ("made",)
         shutil.rmtree(archive.parent)
         link.parent.mkdir(parents=True)
         link.symlink_to(elsewhere)
@@ -260,3 +260,44 @@ def test_cancelling_a_wait_leaves_the_run_alone(world):
     assert world.look(handle).state is RunState.RUNNING
     os.kill(handle.token["pid"], signal.SIGKILL)
     assert world.wait(handle).exit.signal == signal.SIGKILL
+
+
+KNOTS = """
+import os
+os.makedirs("out/deep/in")
+os.symlink("self", "out/self"); os.symlink("..", "out/up"); os.symlink("../out/self", "x.bin"); os.mkfifo("out/pipe")
+os.mkdir("out/shut"); open("out/shut/x", "w").close(); os.chmod("out/shut", 0)
+open("out/shut.txt", "w").close(); os.chmod("out/shut.txt", 0)
+for name in (b"out/ok", b"out/new\\nline", b"out/bad\\xff", b"out/deep/in/leaf.log", b"elsewhere"):
+    with open(name, "wb") as file:
+        file.write(b"x")
+with open("out/sparse", "wb") as file:
+    file.truncate(1 << 40)
+    file.seek(1 << 39)
+    file.write(b"middle")
+os.chdir("out/deep")
+for _ in range(1200):
+    os.mkdir("dddd"); os.chdir("dddd")
+open("leaf.log", "w").close()
+"""
+
+
+def test_whatever_an_agent_leaves_its_artifacts_are_kept_as_far_as_they_can_be_and_the_rest_is_told(world):
+    handle = world.python(KNOTS).handle
+    world.wait(handle)
+    with as_a_plain_user():
+        found = asyncio.run(world.engine.keep(handle, ["out/*", "**/*.log", "*.bin"]))
+    named = {path for path in found.paths if "dddd" not in path}
+    assert named == {"out/ok", "out/new\nline", "out/bad\udcff", "out/sparse", "out/deep/in/leaf.log", "agent.log"}
+    assert {path: why for path, why in found.left.items() if "dddd" not in path} == {
+        "out/shut": "Permission denied", "out/shut.txt": "Permission denied",
+    }  # fmt: skip
+    assert "File name too long" in found.left.values()
+    copy = world.home / "runs" / "agent-1" / handle.key / "artifacts" / "out" / "sparse"
+    assert copy.stat().st_size == 1 << 40
+    assert copy.stat().st_blocks * 512 < 1 << 20
+    with copy.open("rb") as file:
+        file.seek(1 << 39)
+        assert file.read(7) == b"middle\0"
+    asyncio.run(world.engine.forget(handle, workspace=True))
+    assert not (world.home / "agents" / "agent-1").exists()
