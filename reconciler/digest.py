@@ -8,7 +8,6 @@ haymaker adds changes no digest; the version in front is for the day when the ru
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -175,4 +174,6 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def _sha256(value: Any) -> str:
+    import hashlib  # a pass in which nothing changed takes no digest, and loads no OpenSSL
+
     return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()

@@ -7,7 +7,6 @@ writes nothing but its cache, starts nothing, and knows nothing of what runs.
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from typing import TYPE_CHECKING
@@ -68,23 +67,17 @@ def load(
         tree = WorkTree(path)
     started_ns = time.time_ns()
     cache = cache_path(home, tree) if home is not None else None
-    had_gc = gc.isenabled()
-    gc.disable()  # tens of thousands of small objects that all live on: collecting them meanwhile doubles the cost
-    try:
-        kept = load_cache(cache) if cache is not None else Folder()
-        listing = tree.list_files(kept.listing)
-        if kept.is_current(listing, tree, home, write=write_cache) and not (strict and kept.has_flaws()):
-            kept.replay(tree.root)
-            return _loaded(kept, tree, str(path))
-        from reconciler.manifest.folder import FolderReader, default_spec  # YAML and pydantic: only for a change
+    kept = load_cache(cache, tree) if cache is not None else Folder()
+    listing = tree.list_files(kept.listing)
+    if kept.is_current(listing, tree, home, write=write_cache) and not (strict and kept.has_flaws()):
+        kept.replay(tree.root)
+        return _loaded(kept, tree, str(path))
+    from reconciler.manifest.folder import FolderReader, default_spec  # YAML and pydantic: only for a change
 
-        folder = FolderReader(tree, listing, kept, home, strict=strict, write=write_cache).read()
-        if cache is not None and write_cache and tree.is_live and not strict:
-            save_cache(cache, folder, started_ns, default_spec())
-        return _loaded(folder, tree, str(path))
-    finally:
-        if had_gc:
-            gc.enable()
+    folder = FolderReader(tree, listing, kept, home, strict=strict, write=write_cache).read()
+    if cache is not None and write_cache and tree.is_live and not strict:
+        save_cache(cache, tree, folder, started_ns, default_spec())
+    return _loaded(folder, tree, str(path))
 
 
 def load_base(path: Path, revision: str, loaded: Loaded, *, home: Path | None) -> Loaded:

@@ -7,9 +7,9 @@ returns. Same arguments, same plan. It never asks the user: what destroys someth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
+from agent_haymaker.lean import dataclass, field, replace
 from reconciler.classify import classify, failures_after, needs_another_run
 from reconciler.dependencies import HOLDS, Outlook, outlook
 from reconciler.digest import diff_specs

@@ -4,9 +4,9 @@ Plans and outcomes as text, JSON and markdown. Pure: it is given everything and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.lean import dataclass
 from reconciler.model import OutcomeStatus, Verb, Verdict
 
 if TYPE_CHECKING:

@@ -4,70 +4,77 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from agent_haymaker.errors import UsageError
-from reconciler.cli.changing import (
-    converging_options,
-    duration_option,
-    manifests_option,
-    run_pass,
-    selection_options,
-)
+from reconciler.cli.changing import CONVERGING, ONLY, PATH, STRICT, folder, run_pass
+from reconciler.cli.common import SELECTOR, seconds
+from reconciler.cli.spec import Argument, Command, Option
 from reconciler.converge import Pass, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SAVED = ("path", "only", "selector", "prune", "strict")  # what a saved plan says itself
 
-@click.command()
-@click.argument("planfile", required=False, type=click.Path(path_type=Path))
-@manifests_option
-@selection_options
-@click.option("--prune", is_flag=True, help="Delete what this fleet deployed and no manifest declares any more.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done. Nothing is written, nothing is signalled.")
-@click.option("--wait", is_flag=True, help="Go on until every deployment has come to rest.")
-@click.option("--timeout", default="10m", show_default=True, callback=duration_option, help="The longest --wait waits.")
-@click.option("--strict", is_flag=True, help="Warnings about manifests are errors.")
-@converging_options
-@click.pass_context
-def apply(
-    context: click.Context, /, planfile: Path | None, path: Path, only: tuple[str, ...], selector: str, **flags: Any
-) -> None:
-    """
-    Make what runs agree with what the manifests declare.
 
-    With PLANFILE (from `haymaker plan --out`) exactly that plan is executed, or none (exit code 7) if anything
-    moved since it was saved.
-    """
-    request = Request(path, prune=flags["prune"], strict=flags["strict"], only=only, selector=selector)
+def run(*, planfile: str | None, wait: bool, timeout: str, **flags: Any) -> int:
+    asked = {name: flags.pop(name) for name in _SAVED}
     check = None
     if planfile is not None:
-        request, check = _saved(context, planfile)
-    if flags["wait"] and not flags["dry_run"]:
+        request, check = _saved(Path(planfile), asked)
+    else:
+        request = Request(**{**asked, "path": folder(asked["path"])})
+    longest = seconds(timeout, "--timeout")
+    if wait and not flags["dry_run"]:
         from reconciler.cli.waiting import apply_and_wait
 
-        apply_and_wait(request, yes=flags["yes"], output=flags["output"], timeout_seconds=flags["timeout"], check=check)
-        return
-    run_pass(request, check=check, **{name: flags[name] for name in ("dry_run", "yes", "lock_timeout", "output")})
+        return apply_and_wait(request, yes=flags["yes"], output=flags["output"], timeout_seconds=longest, check=check)
+    return run_pass(request, check=check, **flags)
 
 
-def _saved(context: click.Context, planfile: Path) -> tuple[Request, Callable[[Pass], None]]:
-    from click.core import ParameterSource
-
+def _saved(planfile: Path, asked: dict[str, Any]) -> tuple[Request, Callable[[Pass], None]]:
     from reconciler.saved import read_plan, require_fresh
 
-    for name in ("path", "only", "selector", "prune", "strict"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(
-                "a saved plan says itself what it applies to",
-                where=str(planfile),
-                fix="leave out -f, --only, -l, --prune and --strict",
-            )
+    if asked["path"] == os.environ.get(PATH.env):
+        asked = {**asked, "path": None}  # not said here
+    if any(value not in (None, "", (), False) for value in asked.values()):
+        raise UsageError(
+            "a saved plan says itself what it applies to",
+            where=str(planfile),
+            fix="leave out -f, --only, -l, --prune and --strict",
+        )
     if planfile.is_dir():
         raise UsageError(f"{planfile} is a folder", fix=f"did you mean `haymaker apply -f {planfile}`?")
     request, record = read_plan(planfile)
     return request, lambda done: require_fresh(planfile, record, done)
+
+
+COMMAND = Command(
+    run,
+    help="""Make what runs agree with what the manifests declare.
+
+    With PLANFILE (from `haymaker plan --out`) exactly that plan is executed, or none (exit code 7) if anything
+    moved since it was saved.
+    """,
+    takes=(
+        Argument("planfile", "[PLANFILE]", required=False),
+        PATH,
+        SELECTOR,
+        ONLY,
+        Option(
+            "prune", "--prune", kind="flag",
+            help="Delete what this fleet deployed and no manifest declares any more.",
+        ),
+        Option(
+            "dry_run", "--dry-run", kind="flag",
+            help="Show what would be done. Nothing is written, nothing is signalled.",
+        ),
+        Option("wait", "--wait", kind="flag", help="Go on until every deployment has come to rest."),
+        Option("timeout", "--timeout", default="10m", metavar="DURATION", help="The longest --wait waits."),
+        STRICT,
+        *CONVERGING,
+    ),
+)  # fmt: skip

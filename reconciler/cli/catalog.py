@@ -6,10 +6,10 @@ from __future__ import annotations
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Converge": {
-        "apply": ("reconciler.cli.apply:apply", "Make what runs agree with a folder of manifests."),
-        "plan": ("reconciler.cli.plan:plan", "Show what apply would do."),
-        "diff": ("reconciler.cli.plan:plan", "The same as plan."),
-        "delete": ("reconciler.cli.delete:delete", "Clean up everything that a folder's fleet deployed."),
+        "apply": ("reconciler.cli.apply:COMMAND", "Make what runs agree with a folder of manifests."),
+        "plan": ("reconciler.cli.plan:COMMAND", "Show what apply would do."),
+        "diff": ("reconciler.cli.plan:COMMAND", "The same as plan."),
+        "delete": ("reconciler.cli.delete:COMMAND", "Clean up everything that a folder's fleet deployed."),
     },
     "Talk": {
         "tell": ("reconciler.cli.tell:COMMAND", "Queue an instruction for an agent's next turn."),

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from agent_haymaker.errors import UsageError
 from reconciler.app import App
-from reconciler.cli.output import DOCUMENTS, document
+from reconciler.cli.common import seconds
+from reconciler.cli.output import DOCUMENTS, document, say
+from reconciler.cli.spec import Option
 from reconciler.converge import converge, look
 from reconciler.exitcodes import ExitCode
 from reconciler.model import OutcomeStatus, Verdict
@@ -29,62 +30,33 @@ if TYPE_CHECKING:
 _RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED})
 
 
-def _named(context: click.Context, parameter: click.Parameter, path: str) -> Path:
-    """Refuse "", which an unset shell variable leaves and which would mean the current folder."""
-    if not path:
-        raise click.BadParameter("it is empty", ctx=context, param=parameter)
-    return Path(path)
+PATH = Option(
+    "path", "-f", "--filename", help="Folder of manifests (or one file, which never prunes).", metavar="DIR",
+    env="HAYMAKER_MANIFESTS", shown="HAYMAKER_MANIFESTS, or ./manifests",
+)  # fmt: skip
+ONLY = Option("only", "--only", multiple=True, metavar="NAME", help="Only this deployment. Repeatable.")
+STRICT = Option("strict", "--strict", kind="flag", help="Warnings about manifests are errors.")
+CONVERGING = (
+    Option(
+        "lock_timeout", "--lock-timeout", default="0s", metavar="DURATION",
+        help="How long to wait for another holder of the lock.",
+    ),
+    Option("yes", "-y", "--yes", kind="flag", help="Delete without asking."),
+    Option("output", "-o", "--output", help="How to show it.", choices=("text", *DOCUMENTS), default="text"),
+)  # fmt: skip
+"""What `run_pass` takes from the command line of a command that changes the world."""
 
 
-def manifests_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `-f/--filename`."""
-    return click.option(
-        "-f",
-        "--filename",
-        "path",
-        type=click.Path(),
-        default="manifests",
-        callback=_named,
-        envvar="HAYMAKER_MANIFESTS",
-        show_default="HAYMAKER_MANIFESTS, or ./manifests",
-        help="Folder of manifests (or one file, which never prunes).",
-    )(function)
+def folder(given: str | None) -> Path:
+    """
+    Give the folder of manifests that `-f` named, or where it named none, `./manifests`.
 
-
-def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--only` and `-l`."""
-    function = click.option("--only", multiple=True, metavar="NAME", help="Only this deployment. Repeatable.")(function)
-    return click.option("-l", "--selector", default="", help="Only those with these labels: team=a,tier!=dev.")(
-        function
-    )
-
-
-def duration_option(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """Read an option that is a duration, in seconds."""
-    if text is None:
-        return None
-    from reconciler.manifest.units import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no duration; write it like 90s, 15m or 1h30m", ctx=context, param=parameter
-        ) from error
-
-
-def converging_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what `run_pass` takes: `--lock-timeout`, `--yes` and `-o`."""
-    for option in (
-        click.option("-o", "--output", type=click.Choice(["text", *DOCUMENTS]), default="text", show_default=True),
-        click.option("-y", "--yes", is_flag=True, help="Delete without asking."),
-        click.option(
-            "--lock-timeout", default="0s", show_default=True, callback=duration_option,
-            help="How long to wait for another holder of the lock.",
-        ),
-    ):  # fmt: skip
-        function = option(function)
-    return function
+    Raises:
+        UsageError: it is "", which an unset shell variable leaves and which would mean the current folder.
+    """
+    if given == "":
+        raise UsageError("-f is empty", fix="name a folder of manifests, or leave -f out")
+    return Path("manifests" if given is None else given)
 
 
 def run_pass(
@@ -92,11 +64,11 @@ def run_pass(
     *,
     dry_run: bool,
     yes: bool,
-    lock_timeout: float,
+    lock_timeout: str,
     output: str,
     check: Callable[[Pass], None] | None = None,
-) -> None:
-    """Do one pass, or with `dry_run` only show its plan; say what came of it and end with its exit code."""
+) -> ExitCode:
+    """Do one pass, or with `dry_run` only show its plan; say what came of it and give its exit code."""
     if dry_run:
         done = look(App(), request)
         print_plan(done, output=output)
@@ -108,30 +80,30 @@ def run_pass(
             on_plan=lambda p: print_plan(p, output=output),
             on_outcome=print_outcome if output == "text" else None,
             check=check,
-            lock_seconds=lock_timeout,
+            lock_seconds=seconds(lock_timeout, "--lock-timeout"),
         )
     code = exit_code(done, done.outcomes)
     if output in DOCUMENTS:
-        click.echo(result_document(done, done.outcomes, code, output, dryRun=dry_run))
+        say(result_document(done, done.outcomes, code, output, dryRun=dry_run))
     else:
         print_results(done, done.outcomes)
         if dry_run:
-            click.echo("dry run: nothing was done", err=True)
-    finish(code)
+            say("dry run: nothing was done", error=True)
+    return code
 
 
 def print_results(done: Pass, outcomes: Sequence[Outcome]) -> None:
     """Print what a pass has to tell beside its outcomes, and what they come to."""
     for line in (*done.told, *(f"error: {fault}" for fault in done.faults)):
-        click.echo(line, err=True)
+        say(line, error=True)
     if outcomes:
-        click.echo(outcomes_text(outcomes))
+        say(outcomes_text(outcomes))
 
 
 def show_problems(problems: Sequence[Problem]) -> None:
     """Print every problem of the manifests on stderr."""
     for problem in problems:
-        click.echo(problem_text(problem), err=True)
+        say(problem_text(problem), error=True)
 
 
 def ask_consent(*, yes: bool) -> Callable[[Plan], bool]:
@@ -142,11 +114,14 @@ def ask_consent(*, yes: bool) -> Callable[[Plan], bool]:
             return True
         names = [a.name for a in plan.actions if a.needs_consent]
         if not sys.stdin.isatty():
-            click.echo(
-                f"not confirmed: {_listed(names)} would be deleted; pass --yes where there is no terminal", err=True
-            )
+            say(f"not confirmed: {_listed(names)} would be deleted; pass --yes where there is no terminal", error=True)
             return False
-        return click.confirm(f"Delete {_listed(names)}?", default=False, err=True)
+        import click  # for people at a terminal; it costs as much as the rest of a command
+
+        try:
+            return click.confirm(f"Delete {_listed(names)}?", default=False, err=True)
+        except click.Abort:
+            raise KeyboardInterrupt from None
 
     return consent
 
@@ -178,25 +153,19 @@ def is_guarded(verdict: Verdict, blocked: bool, reason: str) -> bool:
     return not (verdict is Verdict.ORPHANED and "prune is off" in reason)
 
 
-def finish(code: ExitCode) -> None:
-    """End the command with this exit code."""
-    if code is not ExitCode.OK:
-        raise SystemExit(int(code))
-
-
 def print_plan(done: Pass, *, output: str) -> None:
     """Print a plan before it is executed, where the output is for people; what is wrong comes before it."""
     if not done.request.delete:
         show_problems(done.loaded.problems)
     if output == "text":
-        click.echo(plan_text(done.plan))
+        say(plan_text(done.plan))
 
 
 def print_outcome(outcome: Outcome) -> None:
     """Print one outcome: what was done on stdout, what failed on stderr."""
     good = outcome.status is OutcomeStatus.DONE
     text = outcome_text(outcome)
-    click.echo(text if good else f"error: {text}", err=not good)
+    say(text if good else f"error: {text}", error=not good)
 
 
 def result_document(done: Pass, outcomes: Sequence[Outcome], code: ExitCode, form: str, **more: Any) -> str:

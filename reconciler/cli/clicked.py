@@ -150,8 +150,8 @@ def _argument(argument: Argument) -> click.Argument:
 def _option(option: Option) -> click.Option:
     kinds: dict[str, Any] = {"int": click.IntRange(min=0), "choice": click.Choice(option.choices), "text": str}
     more: dict[str, Any] = {"is_flag": True} if option.kind == "flag" else {"type": kinds[option.kind]}
-    if option.kind != "flag" and option.default not in (None, ()):
-        more["show_default"] = True
+    if option.kind != "flag" and (option.shown or option.default not in (None, "", ())):
+        more["show_default"] = option.shown or True
     return click.Option(
         [option.param, *option.names],
         help=option.help,

@@ -4,35 +4,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from reconciler.cli.changing import (
-    converging_options,
-    duration_option,
-    manifests_option,
-    run_pass,
-    selection_options,
-)
+from reconciler.cli.changing import CONVERGING, ONLY, PATH, folder, run_pass
+from reconciler.cli.common import SELECTOR, seconds
+from reconciler.cli.spec import Command, Option
 from reconciler.converge import Request
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def run(*, path: str | None, only: tuple[str, ...], selector: str, timeout: str | None, **flags: Any) -> int:
+    longest = None if timeout is None else seconds(timeout, "--timeout")
+    return run_pass(Request(folder(path), only=only, selector=selector, delete=True, longest=longest), **flags)
 
 
-@click.command()
-@manifests_option
-@selection_options
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted. Nothing is done.")
-@click.option("--timeout", default=None, callback=duration_option, help="The longest that one deletion may take.")
-@converging_options
-def delete(path: Path, only: tuple[str, ...], selector: str, *, timeout: float | None, **flags: Any) -> None:
-    """
-    Delete everything that this folder's fleet deployed from it, each by its deletion policy.
+COMMAND = Command(
+    run,
+    help="""Delete everything that this folder's fleet deployed from it, each by its deletion policy.
 
     With one file: what that file declares.
 
     What was applied with `protect: true` stays. The manifests stay too: the next apply brings it all back.
-    """
-    run_pass(Request(path, only=only, selector=selector, delete=True, longest=timeout), **flags)
+    """,
+    takes=(
+        PATH,
+        SELECTOR,
+        ONLY,
+        Option("dry_run", "--dry-run", kind="flag", help="Show what would be deleted. Nothing is done."),
+        Option("timeout", "--timeout", metavar="DURATION", help="The longest that one deletion may take."),
+        *CONVERGING,
+    ),
+)

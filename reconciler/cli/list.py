@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from reconciler.app import App
 from reconciler.cli.common import EDITS, SELECTOR, output_option
 from reconciler.cli.output import DOCUMENTS, columns, document, utc
@@ -22,7 +20,6 @@ _WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
 
 
 def run(*, selector: str, edits: bool, output: str) -> int:
-    gc.disable()  # it ends before garbage matters
     app = App()
     found = find_all(app, edits=edits, selector=selector)
     print(_text(found, app.now(), output))

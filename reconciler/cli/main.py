@@ -7,6 +7,7 @@ click; everything else is click's.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 64, 130  # as in exitcodes.ExitCode; the enum costs what a short command has
+SELDOM = 200_000  # objects made between two collections: a command makes tens of thousands that live to its end
 COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
 
@@ -26,6 +28,7 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - it stays open to the end
+    gc.set_threshold(SELDOM)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

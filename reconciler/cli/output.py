@@ -18,6 +18,11 @@ DOCUMENTS = ("json", "yaml")  # outputs that are one whole document
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
 
 
+def say(text: str, *, error: bool = False) -> None:
+    """Print a line at once, with `error` on stderr: in the order in which things happened, wherever the two lead."""
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)
+
+
 def has_colour(stream: TextIO) -> bool:
     """Tell whether this stream is a terminal that nobody asked to leave plain."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

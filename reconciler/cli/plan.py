@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from agent_haymaker.errors import ManifestError, UsageError
 from agent_haymaker.records import read_regular
 from reconciler.app import App
-from reconciler.cli.changing import exit_code, finish, manifests_option, selection_options, show_problems
-from reconciler.cli.output import DOCUMENTS, document
+from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, show_problems
+from reconciler.cli.common import SELECTOR
+from reconciler.cli.output import DOCUMENTS, document, say
+from reconciler.cli.spec import Command, Option
 from reconciler.converge import Pass, Request, look
 from reconciler.exitcodes import ExitCode
 from reconciler.model import Verb
@@ -27,31 +26,16 @@ if TYPE_CHECKING:
 GOAL = "prompt.md"  # what the goal is called in a workspace
 
 
-@click.command()
-@manifests_option
-@selection_options
-@click.option("--prune", is_flag=True, help="Plan the removal of what no manifest declares any more.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Save the plan, for `haymaker apply FILE`."
-)
-@click.option("--base", metavar="REV", help="Compare with the manifests at this git revision, whatever runs here.")
-@click.option("--offline", is_flag=True, help="Leave out what runs here: everything declared is new.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
-@click.option("--show-goal-diff", is_flag=True, help="Show which lines of each goal changed.")
-@click.option("--strict", is_flag=True, help="Warnings about manifests are errors.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "wide", *DOCUMENTS, "markdown"]), default="text", show_default=True
-)
-def plan(
-    path: Path, only: tuple[str, ...], selector: str, *, prune: bool, out: Path | None, base: str | None, offline: bool,
-    detailed_exitcode: bool, show_goal_diff: bool, strict: bool, output: str,
-) -> None:  # fmt: skip
-    """Show what apply would do. Nothing is written, nothing is signalled."""
-    request = Request(path, prune=prune, strict=strict, only=only, selector=selector)
+def run(
+    *, path: str | None, only: tuple[str, ...], selector: str, prune: bool, out: str | None, base: str | None,
+    offline: bool, detailed_exitcode: bool, show_goal_diff: bool, strict: bool, output: str,
+) -> int:  # fmt: skip
+    request = Request(folder(path), prune=prune, strict=strict, only=only, selector=selector)
     if base is not None or offline:
         _refuse_with_base(out=out, only=only, selector=selector)
-        _plan_revisions(path, base, strict=strict, output=output, detailed=detailed_exitcode, goals=show_goal_diff)
-        return
+        return _plan_revisions(
+            request.path, base, strict=strict, output=output, detailed=detailed_exitcode, goals=show_goal_diff
+        )
     done = look(App(), request)
     show_problems(done.loaded.problems)
     diffs = _goal_diffs_here(done) if show_goal_diff else {}
@@ -60,13 +44,13 @@ def plan(
         from reconciler.saved import save_plan
 
         if any(p.severity == "error" for p in done.loaded.problems):
-            raise ManifestError("the plan is not saved: a manifest is wrong", where=str(out), fix="correct it first")
-        save_plan(out, done)
-        click.echo(f"saved; run `haymaker apply {out}` to execute exactly this plan", err=True)
-    finish(exit_code(done, [], detailed=detailed_exitcode))
+            raise ManifestError("the plan is not saved: a manifest is wrong", where=out, fix="correct it first")
+        save_plan(Path(out), done)
+        say(f"saved; run `haymaker apply {out}` to execute exactly this plan", error=True)
+    return exit_code(done, [], detailed=detailed_exitcode)
 
 
-def _refuse_with_base(*, out: Path | None, only: tuple[str, ...], selector: str) -> None:
+def _refuse_with_base(*, out: str | None, only: tuple[str, ...], selector: str) -> None:
     if out is not None or only or selector:
         raise UsageError(
             "--base and --offline compare manifests, not what runs here: --out, --only and -l do not go with them",
@@ -74,7 +58,7 @@ def _refuse_with_base(*, out: Path | None, only: tuple[str, ...], selector: str)
         )
 
 
-def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, detailed: bool, goals: bool) -> None:
+def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, detailed: bool, goals: bool) -> int:
     from reconciler.base import plan_against
     from reconciler.load import load, load_base
 
@@ -86,21 +70,21 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
     diffs = _goal_diffs(made, older, loaded, base) if goals and older is not None and base is not None else {}
     _print(made, output, diffs)
     if any(p.severity == "error" for p in loaded.problems):
-        finish(ExitCode.INVALID)
-    finish(ExitCode.CHANGES if detailed and not made.is_empty else ExitCode.OK)
+        return ExitCode.INVALID
+    return ExitCode.CHANGES if detailed and not made.is_empty else ExitCode.OK
 
 
 def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
     match output:
         case "json" | "yaml":
-            click.echo(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output))
+            say(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output))
         case "markdown":
-            click.echo(plan_markdown(made, goal_diffs=diffs))
+            say(plan_markdown(made, goal_diffs=diffs))
         case _:
             text = plan_text(made, unchanged=output == "wide")
             for name, diff in sorted(diffs.items()):
                 text += f"\n\nGoal of {name}:\n{diff}"
-            click.echo(text)
+            say(text)
 
 
 # ---- goals ------------------------------------------------------------------------------------------------
@@ -158,5 +142,36 @@ def _goal_text(want: Desired) -> str:
 
 
 def _unified(old: str, new: str, older: str) -> str:
+    import difflib
+
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), older, "declared", lineterm="", n=2)
     return "\n".join(lines)
+
+
+COMMAND = Command(
+    run,
+    help="Show what apply would do. Nothing is written, nothing is signalled.",
+    takes=(
+        PATH,
+        SELECTOR,
+        ONLY,
+        Option("prune", "--prune", kind="flag", help="Plan the removal of what no manifest declares any more."),
+        Option("out", "--out", metavar="FILE", help="Save the plan, for `haymaker apply FILE`."),
+        Option(
+            "base", "--base", metavar="REV",
+            help="Compare with the manifests at this git revision, whatever runs here.",
+        ),
+        Option("offline", "--offline", kind="flag", help="Leave out what runs here: everything declared is new."),
+        Option(
+            "detailed_exitcode", "--detailed-exitcode", kind="flag", help="Exit with 2 when there is something to do."
+        ),
+        Option(
+            "show_goal_diff", "--show-goal-diff", kind="flag", help="Show which lines of each goal changed."
+        ),
+        STRICT,
+        Option(
+            "output", "-o", "--output", help="How to show it.", choices=("text", "wide", *DOCUMENTS, "markdown"),
+            default="text",
+        ),
+    ),
+)  # fmt: skip

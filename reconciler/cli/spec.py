@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 
 class Option:
-    """One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does."""
+    """
+    One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does.
 
-    __slots__ = ("choices", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "param")
+    `shown` is what help says of a default that the command itself works out.
+    """
+
+    __slots__ = (
+        "choices", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "param", "shown",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -31,10 +37,12 @@ class Option:
         metavar: str = "",
         env: str = "",
         hidden: bool = False,
+        shown: str = "",
     ) -> None:
         self.param, self.names, self.help = param, names, help
         self.kind = "choice" if choices else kind
         self.choices, self.multiple, self.metavar, self.env, self.hidden = choices, multiple, metavar, env, hidden
+        self.shown = shown
         self.default = () if multiple else (default if kind != "flag" else bool(default))
 
 

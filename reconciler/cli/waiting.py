@@ -9,19 +9,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 from reconciler.app import App
 from reconciler.cli.changing import (
     ask_consent,
     exit_code,
-    finish,
     print_outcome,
     print_results,
     result_document,
     show_problems,
 )
-from reconciler.cli.output import DOCUMENTS
+from reconciler.cli.output import DOCUMENTS, say
 from reconciler.exitcodes import ExitCode
 from reconciler.follow import Followed, Waiting, follow
 from reconciler.report import plan_text
@@ -50,10 +47,10 @@ class Lines:
         for item in standing:
             if self._shown.get(item.name) != (item.state, item.note):
                 self._shown[item.name] = (item.state, item.note)
-                click.echo(f"{item.name}: {item.state}" + (f" ({item.note})" if item.note else ""), err=True)
+                say(f"{item.name}: {item.state}" + (f" ({item.note})" if item.note else ""), error=True)
 
     def say(self, line: str, *, error: bool = False) -> None:
-        click.echo(line, err=error)
+        say(line, error=error)
 
 
 class Quiet:
@@ -64,7 +61,7 @@ class Quiet:
 
     def say(self, line: str, *, error: bool = False) -> None:
         if error:
-            click.echo(line, err=True)
+            say(line, error=True)
 
 
 @contextlib.contextmanager
@@ -82,8 +79,8 @@ def _display(output: str) -> Iterator[Display]:
 
 def apply_and_wait(
     request: Request, *, yes: bool, output: str, timeout_seconds: float, check: Callable[[Pass], None] | None
-) -> None:
-    """Converge and wait; ends the process with the wait's exit code."""
+) -> ExitCode:
+    """Converge and wait; give the wait's exit code."""
     told_problems: set[str] = set()
     first = True
     with _display(output) as display:
@@ -118,10 +115,10 @@ def apply_and_wait(
     code = _wait_code(followed)
     if output in DOCUMENTS:
         standing = [{"name": w.name, "state": w.state, "note": w.note, "settled": w.settled} for w in followed.standing]
-        click.echo(result_document(followed.last, followed.outcomes, code, output, dryRun=False, standing=standing))
+        say(result_document(followed.last, followed.outcomes, code, output, dryRun=False, standing=standing))
     else:
         _print_end(followed, timeout_seconds)
-    finish(code)
+    return code
 
 
 def _wait_code(followed: Followed) -> ExitCode:
@@ -137,9 +134,9 @@ def _print_end(followed: Followed, timeout_seconds: float) -> None:
     print_results(followed.last, followed.outcomes)
     if followed.timed_out:
         waiting = ", ".join(w.name for w in followed.standing if not w.settled)
-        click.echo(f"error: gave up after {timeout_seconds:g} s; not at rest yet: {waiting}", err=True)
-        click.echo("  fix: they go on; run the same command again to wait on", err=True)
+        say(f"error: gave up after {timeout_seconds:g} s; not at rest yet: {waiting}", error=True)
+        say("  fix: they go on; run the same command again to wait on", error=True)
     for item in followed.standing:
         if item.settled and not item.good:
-            click.echo(f"error: {item.name}: {item.state}: {item.note}", err=True)
-            click.echo(f"  fix: `haymaker why {item.name}` and `haymaker logs {item.name}` tell more", err=True)
+            say(f"error: {item.name}: {item.state}: {item.note}", error=True)
+            say(f"  fix: `haymaker why {item.name}` and `haymaker logs {item.name}` tell more", error=True)

@@ -8,12 +8,12 @@ modified a moment before it was read is not vouched for. Garbage, another versio
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+import zlib
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.lean import dataclass, field
 from agent_haymaker.records import read_regular
 from reconciler.manifest.codec import decode_desired, decode_shape, encode_desired, encode_shape
 from reconciler.manifest.problems import Flaw
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.workloads import WorkloadDeclaration
     from reconciler.model import Desired, Json
 
-VERSION = 2
+VERSION = 3
 CACHE_BYTES = 1 << 30  # what is larger was not written here
 _STAMP, _BLOB, _DEPLOYMENTS, _WORKLOADS, _FLEET, _FLAWS = range(6)  # of a file's record
 
@@ -148,15 +148,15 @@ class Folder:
 
 
 def cache_path(home: Path, tree: Tree) -> Path:
-    name = hashlib.sha256(f"{tree.root}\0{tree.only}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return home / "cache" / f"{name}.json"
+    """Give where a folder's cache stands. Two folders may meet there: then one is read anew."""
+    return home / "cache" / f"{zlib.crc32(os.fsencode(f'{tree.root}/{tree.only}')):08x}.json"
 
 
-def load_cache(path: Path) -> Folder:
-    """Return what was kept, or an empty folder where there is nothing that can be used."""
+def load_cache(path: Path, tree: Tree) -> Folder:
+    """Return what was kept of this folder, or an empty one where there is nothing that can be used."""
     try:
         record = json.loads(read_regular(path, limit=CACHE_BYTES))
-        if record["version"] != VERSION or record["code"] != _code_stamp():
+        if [record["version"], record["of"], record["code"]] != [VERSION, [tree.root, tree.only], _code_stamp()]:
             return Folder()
         return _decode(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
@@ -181,7 +181,7 @@ def _decode(record: Json) -> Folder:
     )
 
 
-def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> None:
+def save_cache(path: Path, tree: Tree, folder: Folder, started_ns: int, defaults: Json) -> None:
     """Keep what this pass read, as far as its stamps vouch for it; `started_ns` is when the pass began."""
     numbers: dict[str, int] = {}  # a shape as text -> its place in the table
     shapes: list[list[Any]] = []
@@ -218,6 +218,7 @@ def save_cache(path: Path, folder: Folder, started_ns: int, defaults: Json) -> N
     fleet = folder.fleet
     record = {
         "version": VERSION,
+        "of": [tree.root, tree.only],
         "code": _code_stamp(),
         "shapes": shapes,
         "defaults": defaults,

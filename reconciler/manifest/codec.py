@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
@@ -92,4 +91,4 @@ def _less(value: Any, default: Any) -> Any:
 
 
 def _fields() -> list[str]:
-    return [item.name for item in fields(Desired) if item.name not in _APART]
+    return [name for name in Desired.__slots__ if name not in _APART]

@@ -7,13 +7,12 @@ repository. It knows nothing of what the files say.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agent_haymaker.lean import dataclass, field
 from reconciler.manifest.problems import Flaw
 
 Stamp = list[Any]  # a file's identity: what changes when its content does
@@ -73,6 +72,8 @@ class Tree(Protocol):
 
 def blob_name(content: bytes) -> str:
     """Return the name that git gives this content."""
+    import hashlib  # as in `digest`
+
     blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
     blob.update(content)
     return blob.hexdigest()

@@ -7,14 +7,13 @@ then the `workload.yaml` in that folder, or beside it in an editable checkout.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.lean import asdict, dataclass, field, replace
 from agent_haymaker.records import read_regular
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class WorkloadDeclaration:
 
     def key(self) -> str:
         """Return a digest of everything here that bears on deployments."""
+        import hashlib  # as in `digest`
+
         words = {name: value for name, value in self.to_json().items() if name not in ("description", "source")}
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -114,6 +115,8 @@ def make_declaration(
         files[absolute] = digest
     if not good:
         return None
+    import hashlib  # as in `digest`
+
     version = rest.pop("version", None) or spec["version"]
     code = json.dumps([spec["type"], spec["command"], spec["entrypoint"], sorted(files.values())])
     return WorkloadDeclaration(
@@ -213,6 +216,8 @@ def _discover() -> dict[str, WorkloadDeclaration]:
 
 
 def _read_installed(name: str, entrypoint: str, owner: str, version: str) -> WorkloadDeclaration:
+    import hashlib  # as in `digest`
+
     from reconciler.manifest.configschema import installed_schema
     from reconciler.manifest.problems import Flaws
     from reconciler.manifest.trees import Unreadable, WorkTree

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from agent_haymaker import errors
+from agent_haymaker.testing import eventually
 from reconciler.cli import main as entry
 from reconciler.cli.catalog import COMMANDS, load_attribute
 from reconciler.cli.clicked import as_click, root
@@ -63,6 +64,25 @@ def test_a_look_imports_neither_click_nor_anything_heavy(tmp_path: Path) -> None
         assert done.stderr.splitlines()[-1] == "[]"
 
 
+def test_an_apply_of_what_did_not_change_imports_nothing_heavy(tmp_path: Path) -> None:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "fleet.yaml").write_text("apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: lean}\n")
+    heavy = "{'click', 'yaml', 'pydantic', 'asyncio', 'dataclasses', 'inspect', 'hashlib', 'subprocess'}"
+    code = (
+        f"import sys; from reconciler.cli import main; main.run(['apply', '-f', {str(folder)!r}]);"
+        f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    )
+    env = {"HAYMAKER_HOME": str(tmp_path / "home"), "PATH": ""}
+
+    def is_lean() -> bool:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        return done.stderr.splitlines()[-1] == "[]"
+
+    assert not is_lean(), "the first pass reads YAML"
+    eventually(is_lean, within=10)  # a file too young when it was read is read again
+
+
 LINES: list[tuple[str, str]] = [
     ("status", ""),
     ("status", "web"),
@@ -77,6 +97,10 @@ LINES: list[tuple[str, str]] = [
     ("events", "-n 3"),
     ("wait", "a b --for deleted --timeout 5s"),
     ("why", "web -f manifests"),
+    ("apply", "-f manifests --yes --only a --only b -o json"),
+    ("apply", "plan.json --lock-timeout 5s"),
+    ("plan", "--base main --show-goal-diff -o markdown"),
+    ("delete", "-f m -y --timeout 10s"),
 ]
 
 

@@ -93,7 +93,7 @@ def test_skills_beside_the_goal_are_handed_over(sweeper: Fleet) -> None:
 def test_a_skill_that_comes_or_goes_is_noticed_from_the_cache(sweeper: Fleet) -> None:
     def is_kept() -> bool:
         tree = WorkTree(sweeper.folder)
-        return bool(sweeper.load(home=True).desired) and load_cache(cache_path(sweeper.home, tree)).is_whole
+        return bool(sweeper.load(home=True).desired) and load_cache(cache_path(sweeper.home, tree), tree).is_whole
 
     def seen() -> str:
         first = sweeper.load(home=True).desired["hall"].digest
