@@ -87,7 +87,7 @@ sdks: $(SDKS:%=.venv/sdk-%/.ready)
 
 check-sdks: sdks
 	@failed=; for sdk in $(SDKS); do echo "== $$sdk"; \
-		.venv/sdk-$$sdk/bin/python -m pytest -m sdk -W ignore::ResourceWarning tests/sdk/test_$$sdk*.py || failed=1; \
+		.venv/sdk-$$sdk/bin/python -m pytest -m sdk -n 2 -W ignore::ResourceWarning tests/sdk/test_$$sdk*.py || failed=1; \
 		done; test -z "$$failed"  # what an SDK leaves open is its own affair
 
 golden: .venv/.dev

@@ -7,6 +7,7 @@ A subclass says how its sdk is pointed at the server, and how a model asks it to
 from __future__ import annotations
 
 import json
+import os
 import stat
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,7 +32,12 @@ Write `hello` into the file greeting.
 
 - The greeting is there: `cat greeting; grep -q hello greeting`
 """
-KEY = "sk-not-a-real-key-0123456789"
+KEY = f"sk-not-a-real-key-{os.urandom(5).hex()}"  # of this test process alone: all that runs is searched for it
+LOOK = """\
+# The environment of every process that may be looked into, and of this one.
+(cat /proc/[0-9]*/environ || ps axeww) 2>/dev/null | tr '\\0' '\\n' > others
+env > own
+"""
 LONG_SECONDS = 90
 
 
@@ -197,10 +203,15 @@ class DriverSuite:
         assert not [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
     @pytest.mark.slow
-    def test_a_tool_does_not_see_the_provider_s_key(self) -> None:
-        done = self.run(self.shell("env > greeting; echo hello >> greeting"), say("Done."))
+    def test_a_tool_finds_the_provider_s_key_in_no_environment_and_no_file(self) -> None:
+        (self.agent.folder / "look.sh").write_text(LOOK)
+        done = self.run(self.shell("sh look.sh; echo hello > greeting"), say("Done."))
         assert done.code == 0, done.log
-        assert KEY not in (self.agent.folder / "greeting").read_text()
+        assert {request.key for request in self.server.requests} == {KEY}
+        others = (self.agent.folder / "others").read_text(errors="replace")
+        assert others.count(f"HAYMAKER_WORKSPACE={self.agent.folder}") >= 2, "the worker's and the tool's"
+        for path in self.agent.folder.rglob("*"):
+            assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
     @pytest.mark.slow
     def test_what_the_agent_is_told_reaches_the_model(self) -> None:

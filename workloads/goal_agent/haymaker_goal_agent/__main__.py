@@ -1,7 +1,8 @@
 """
 `python -m haymaker_goal_agent run`: make the agent's files in the workspace, then become the agent.
 
-The generator's memory is given back by the exec: `main.py` keeps the pid and loads only what running takes.
+The generator's memory is given back by the exec: `main.py` keeps the pid and loads only what running takes. The keys of
+a model leave the environment first.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import sys
 from pathlib import Path
 
 from agent_haymaker.errors import HaymakerError, ManifestError
+from haymaker_goal_agent.keys import become, take
 from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, NoReturn
+    from typing import Any
 
     from haymaker_goal_agent.models import ExecutionPlan
 
@@ -29,8 +31,11 @@ def main(arguments: list[str]) -> int:
         print(_USAGE, file=sys.stderr)
         return 2
     try:
-        generate(Path.cwd())
-        _become_the_agent()
+        workspace = Path.cwd()
+        config = _config(Path(os.environ.get("HAYMAKER_CONFIG") or workspace / "config.json"))
+        keys = take() if read_settings(config).has_model else {}
+        generate(workspace, config, keys)
+        become([sys.executable, "-P", "main.py"], keys)
     except HaymakerError as error:
         from haymaker_goal_agent.automode import FAILED, refuse
 
@@ -42,9 +47,9 @@ class PlanningError(HaymakerError):
     """The model that was to refine the plan did not answer."""
 
 
-def generate(workspace: Path) -> Path:
+def generate(workspace: Path, config: Mapping[str, Any], keys: Mapping[str, str]) -> Path:
     """
-    Make the agent directory in place: all five stages, from prompt.md and the config that HAYMAKER_CONFIG names.
+    Make the agent directory in place: all five stages, from prompt.md.
 
     Raises:
         ManifestError: the goal or the config is wrong.
@@ -54,7 +59,6 @@ def generate(workspace: Path) -> Path:
     from haymaker_goal_agent.generate import make_bundle
     from haymaker_goal_agent.packager import GoalAgentPackager
 
-    config = _config(Path(os.environ.get("HAYMAKER_CONFIG") or workspace / "config.json"))
     bundle = make_bundle(
         workspace / "prompt.md",
         where="prompt.md",
@@ -62,7 +66,7 @@ def generate(workspace: Path) -> Path:
         sdk=str(config.get("sdk", "script")),
         skill_folders=[workspace / IN_A_WORKSPACE],
         config=config,
-        refine=_refiner(workspace, config) if config.get("plan_with_model") else None,
+        refine=_refiner(workspace, config, keys) if config.get("plan_with_model") else None,
     )
     return GoalAgentPackager(workspace).package(bundle)
 
@@ -77,11 +81,12 @@ def _config(path: Path) -> dict[str, Any]:
         raise ManifestError(f"the config cannot be read: {error}", where=path.name, fix="make it JSON") from error
     if not isinstance(record, dict):
         raise ManifestError("the config is not a JSON object", where=f"{path.name}:1", fix='write {"sdk": "script"}')
-    read_settings(record)
     return record
 
 
-def _refiner(workspace: Path, config: Mapping[str, Any]) -> Callable[[ExecutionPlan], ExecutionPlan]:
+def _refiner(
+    workspace: Path, config: Mapping[str, Any], keys: Mapping[str, str]
+) -> Callable[[ExecutionPlan], ExecutionPlan]:
     """Give what refines a plan: what the workspace has on record for the same goal, else the model."""
     from haymaker_goal_agent.refine import PlanRefiner, recorded_refinement
 
@@ -96,7 +101,7 @@ def _refiner(workspace: Path, config: Mapping[str, Any]) -> Callable[[ExecutionP
         from agent_haymaker.llm import LLMConfig, LLMError, create_llm_client
 
         try:
-            way = LLMConfig.from_env()
+            way = LLMConfig.from_env({**os.environ, **keys})
             if config.get("model") and config["sdk"] == "mini":  # the other sdks have names of their own
                 way = way.with_model(config["model"])
             client = create_llm_client(way)
@@ -115,10 +120,6 @@ def _refiner(workspace: Path, config: Mapping[str, Any]) -> Callable[[ExecutionP
             ) from error
 
     return refine
-
-
-def _become_the_agent() -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-P", "main.py"])  # noqa: S606 - the same pid is the point
 
 
 def _forget_earlier_verdict() -> None:

@@ -22,9 +22,9 @@ from agent_haymaker.errors import HaymakerError, ManifestError
 from haymaker_goal_agent.attempts import Attempts
 from haymaker_goal_agent.budget import Budget
 from haymaker_goal_agent.children import Children
-from haymaker_goal_agent.drivers import PROVIDER_KEYS
 from haymaker_goal_agent.drivers.protocol import Phase
 from haymaker_goal_agent.journal import Journal, timestamp
+from haymaker_goal_agent.keys import take
 from haymaker_goal_agent.recorder import Recorder
 from haymaker_goal_agent.settings import read_settings
 from haymaker_goal_agent.verify import Verification
@@ -72,19 +72,23 @@ class AutoMode:
             )
         return cls(workspace, plan, config)
 
-    def run(self) -> int:
+    @property
+    def has_model(self) -> bool:
+        return self._settings.has_model
+
+    def run(self, keys: Mapping[str, str]) -> int:
         """
-        Pursue the goal to its end, write the verdict, and give the exit code.
+        Pursue the goal to its end, write the verdict, and give the exit code. `keys` are for the model alone.
 
         Raises:
             HaymakerError: the goal cannot be run at all, or the verdict cannot be written.
             OSError: the workspace cannot be written to.
         """
-        journal = Journal(self._workspace, os.environ)
+        journal = Journal(self._workspace, {**os.environ, **keys})
         env = {"PYTHONUNBUFFERED": "1", "HAYMAKER_WORKSPACE": str(self._workspace), **os.environ}
         recorder = Recorder(journal, self._budget, len(self._plan["phases"]))
         with Children() as children:
-            driver = self._driver(children, env)
+            driver = self._driver(children, env, keys)
             driver.prepare()
             attempts = Attempts(self._workspace, self._plan, self._settings, self._budget, journal, recorder)
             self._introduce(journal, driver)
@@ -93,11 +97,11 @@ class AutoMode:
                 journal.say(f"Note: {count(left, 'process', 'processes')} could not be ended")
             return self._conclude(journal, recorder, attempts, code, reason, children.stopped_by)
 
-    def _driver(self, children: Children, env: Mapping[str, str]) -> Driver:
-        if self._settings.has_model:
+    def _driver(self, children: Children, env: Mapping[str, str], keys: Mapping[str, str]) -> Driver:
+        if self.has_model:
             from haymaker_goal_agent.drivers.hosted import HostedDriver
 
-            return HostedDriver(self._settings.sdk, self._workspace, children, env)
+            return HostedDriver(self._settings.sdk, self._workspace, children, env, keys)
         from haymaker_goal_agent.drivers.script import ScriptDriver
 
         return ScriptDriver(self._plan, children, env)
@@ -156,8 +160,6 @@ class AutoMode:
 
     def _verify(self, recorder: Recorder, journal: Journal, children: Children, env: Mapping[str, str]) -> Verification:
         number, name = len(self._plan["phases"]), self._plan["phases"][-1]["name"]
-        if self._settings.has_model:
-            env = {key: value for key, value in env.items() if key not in PROVIDER_KEYS}
         recorder.phase(Phase(number, name, "started"))
         verification = Verification(self._plan["criteria"], self._settings.check_timeout_seconds)
         verification.run(journal, children, env)
@@ -210,8 +212,11 @@ class AutoMode:
 def main() -> int:
     """Run the agent whose directory `main.py` stands in; give its exit code. No error becomes a traceback."""
     try:
-        os.chdir(Path(sys.argv[0]).absolute().parent)
-        return AutoMode.from_folder(Path.cwd()).run()
+        workspace = Path(sys.argv[0]).absolute().parent
+        agent = AutoMode.from_folder(workspace)
+        keys = take() if agent.has_model else {}  # the steps of a script get what the manifest names
+        os.chdir(workspace)
+        return agent.run(keys)
     except HaymakerError as error:
         return refuse(error)
     except OSError as error:

@@ -129,10 +129,11 @@ class Children:
         return Ended(code, time.monotonic() - began, timeout if timed_out else None)
 
     def listen(
-        self, argv: list[str], env: Mapping[str, str], timeout: float | None = None, *, grace: float
+        self, argv: list[str], env: Mapping[str, str], given: int, timeout: float | None = None, *, grace: float
     ) -> Generator[bytes, None, Ended]:
         """
-        Run a program that writes lines to its descriptor 3; give each as it comes, and at last how it ended.
+        Run a program that writes lines to its descriptor 3; give each as it comes, and at last how it ended. It reads
+        from `given`, which is closed here.
 
         At a stop, at the timeout and after `interrupt` it alone gets SIGTERM, so that it can end what is below it in
         order; whoever is left of its tree `grace` seconds later is ended. Leaving the loop early ends it too.
@@ -144,11 +145,12 @@ class Children:
         ours, theirs = os.pipe()
         began = time.monotonic()
         try:
-            pid = self._spawn(argv, env, {1: 1, 3: theirs})
+            pid = self._spawn(argv, env, {0: given, 1: 1, 3: theirs})
         except OSError:
             os.close(ours)
             raise
         finally:
+            os.close(given)
             os.close(theirs)
         rest, timed_out = b"", False
         deadline: float | None = None
@@ -189,10 +191,10 @@ class Children:
         """End the program that is listened to in order; its lines go on to their end."""
         self._is_interrupted = True
 
-    def _spawn(self, argv: list[str], env: Mapping[str, str], outputs: Mapping[int, int]) -> int:
-        """Start a program with nothing to read; `outputs` maps its descriptors to ours, and errors go where 1 does."""
+    def _spawn(self, argv: list[str], env: Mapping[str, str], files: Mapping[int, int]) -> int:
+        """Start a program; `files` maps its descriptors to ours. Without a 0 it reads nothing; errors go to its 1."""
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-        for theirs, ours in outputs.items():
+        for theirs, ours in files.items():
             if ours == theirs:
                 os.set_inheritable(ours, True)
             else:

@@ -23,16 +23,3 @@ REQUIRES = {
     "microsoft": {"agent_framework": "microsoft", "agent_framework_openai": "microsoft"},
 }
 """By sdk: the top modules that its driver imports, each with the extra of agent-haymaker that brings it."""
-
-PROVIDER_KEYS = frozenset(
-    {
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_AUTH_TOKEN",
-        "CLAUDE_CODE_OAUTH_TOKEN",
-        "OPENAI_API_KEY",
-        "AZURE_OPENAI_API_KEY",
-        "AZURE_AI_FOUNDRY_API_KEY",
-        "COPILOT_PROVIDER_API_KEY",
-    }
-)
-"""What pays for the model. Neither a tool of the agent nor a check needs it, so neither gets it."""

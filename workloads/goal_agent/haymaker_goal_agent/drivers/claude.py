@@ -10,10 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
+import shutil
+import sys
 import tempfile
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import claude_agent_sdk
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
@@ -27,16 +32,20 @@ from claude_agent_sdk import (
     UserMessage,
 )
 
-from haymaker_goal_agent.drivers import PROVIDER_KEYS
+from haymaker_goal_agent.drivers import keyed
 from haymaker_goal_agent.drivers.loopback import bypass_proxy
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
-_KEYS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
+_KEYS = {
+    "ANTHROPIC_API_KEY": "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
+    "CLAUDE_CODE_OAUTH_TOKEN": "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
+}
+"""The first that is set counts; each with the variable by which the CLI knows the descriptor to read it from."""
 _FOREIGN = ("CLAUDECODE", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "ANTHROPIC_AUTH_TOKEN")
 """What a session around this one may have set: it would send the agent elsewhere, or as somebody else."""
 _DEFAULTS = {"CLAUDE_CODE_MAX_RETRIES": "3", "API_TIMEOUT_MS": "120000"}
@@ -49,12 +58,14 @@ _NO_MODEL = "<synthetic>"  # the CLI's own words, such as those of an error
 class ClaudeDriver:
     """Hands a prompt to the CLI and translates what it tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._counted = Used()
         self._message = ""
 
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
-        if not any(os.environ.get(key) for key in _KEYS):
+        key = next((name for name in _KEYS if self._environment.get(name)), None)
+        if key is None:
             raise DriverError(
                 f"sdk `claude` needs {' or '.join(_KEYS)}, and neither is set",
                 fix="put one under `env` of the manifest",
@@ -66,9 +77,12 @@ class ClaudeDriver:
             yield Note(f"session {session} cannot be resumed: the CLI has no record of it; a new one begins")
             session = ""
         said: list[str] = []
-        with _surroundings(home):
+        with _surroundings(home), _keyed(home, key, self._environment[key]) as program:
             try:
-                async with ClaudeSDKClient(_options(task, session, said.append)) as client, _interrupting(client):
+                async with (
+                    ClaudeSDKClient(_options(task, session, program, said.append)) as client,
+                    _interrupting(client),
+                ):
                     await client.query(task.prompt if session else task.opening)
                     async for message in client.receive_response():
                         for event in self._translated(message, task, resumed=bool(session)):
@@ -145,8 +159,9 @@ def _has(home: Path, session: str) -> bool:
     return any(home.glob(f"projects/*/{session}.jsonl"))
 
 
-def _options(task: Task, session: str, on_stderr: Any) -> ClaudeAgentOptions:
+def _options(task: Task, session: str, program: Path, on_stderr: Any) -> ClaudeAgentOptions:
     return ClaudeAgentOptions(
+        cli_path=program,
         cwd=str(Path.cwd()),
         tools=list(task.tools),
         allowed_tools=list(task.tools),
@@ -183,7 +198,6 @@ def _surroundings(home: Path) -> Iterator[None]:
     os.environ |= {
         "CLAUDE_CONFIG_DIR": str(home),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_SHELL_PREFIX": str(_bare_shell(home)),
     }
     bypass_proxy(os.environ.get("ANTHROPIC_BASE_URL", ""))
     with contextlib.ExitStack() as stack:
@@ -197,12 +211,32 @@ def _surroundings(home: Path) -> Iterator[None]:
         yield
 
 
-def _bare_shell(home: Path) -> Path:
-    """Write the program that the CLI runs each command with: a shell without the keys that pay for the model."""
-    path = home / "bare-shell"
-    path.write_text(f'#!/bin/sh\nunset {" ".join(sorted(PROVIDER_KEYS))}\nexec bash -c "$1"\n')
-    path.chmod(0o700)
-    return path
+@contextlib.contextmanager
+def _keyed(home: Path, name: str, key: str) -> Iterator[Path]:
+    """Give a program that starts the CLI with its key behind a descriptor: its environment is open to its tools."""
+    pipe, program = home / "key", home / "cli"
+    pipe.unlink(missing_ok=True)  # of an attempt that was killed
+    os.mkfifo(pipe, 0o600)
+    words = [sys.executable, "-I", "-S", keyed.__file__, pipe, _KEYS[name], _program()]
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')
+    program.chmod(0o700)
+    Thread(target=lambda: pipe.write_text(key), daemon=True).start()  # returns once the CLI is there to read
+    try:
+        yield program
+    finally:
+        pipe.unlink(missing_ok=True)
+
+
+def _program() -> str:
+    bundled = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+    found = str(bundled) if bundled.is_file() else shutil.which("claude")
+    if found is None:
+        raise DriverError(
+            "sdk `claude` needs the Claude Code CLI, which this build of claude-agent-sdk does not bundle",
+            fix="install claude where PATH of the agent leads",
+            setup=True,
+        )
+    return found
 
 
 def _tokens(usage: dict[str, Any], model: str) -> Used:

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 from copilot import CopilotClient, RuntimeConnection
 from copilot.session import PermissionHandler
 
-from haymaker_goal_agent.drivers import PROVIDER_KEYS
 from haymaker_goal_agent.drivers.loopback import bypass_proxy
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
@@ -36,19 +35,21 @@ _END_SECONDS = 4.0
 class CopilotDriver:
     """Hands a prompt to a session of the CLI and translates its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._turns = 0
         self._text = ""
 
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
         self._turns = task.turns or 0
-        model, provider = _provider(task)
+        model, provider = _provider(task, self._environment)
+        token = None if provider else self._environment.get(_TOKENS[0])
         client = CopilotClient(
             connection=RuntimeConnection.for_stdio(path=_program()),
             working_directory=os.getcwd(),
             base_directory=_home(task),
-            env=_environment(provider),
-            use_logged_in_user=False if provider else None,
+            env={**os.environ, **({"COPILOT_OFFLINE": "true"} if provider else {})},
+            use_logged_in_user=False if provider or token else None,
             log_level="error",
         )
         try:
@@ -56,6 +57,7 @@ class CopilotDriver:
             wishes: dict[str, Any] = {
                 "model": model or None,
                 "provider": provider,
+                "github_token": token,  # the client's own would stand in the environment of the CLI and its tools
                 "streaming": False,
                 "working_directory": os.getcwd(),
                 "available_tools": list(task.tools),
@@ -143,9 +145,9 @@ async def _end(client: CopilotClient) -> None:
         await client.force_stop()
 
 
-def _provider(task: Task) -> tuple[str, dict[str, str] | None]:
+def _provider(task: Task, environment: Mapping[str, str]) -> tuple[str, dict[str, str] | None]:
     """Give the model and the provider to ask; None is GitHub, with a token of the environment."""
-    get = os.environ.get
+    get = environment.get
     model, url = task.model or get("COPILOT_MODEL", ""), get("COPILOT_PROVIDER_BASE_URL")
     if not url:
         if not any(get(name) for name in _TOKENS):
@@ -170,12 +172,6 @@ def _provider(task: Task) -> tuple[str, dict[str, str] | None]:
         "wire_api": get("COPILOT_PROVIDER_WIRE_API") or "completions",
     }
     return model, words
-
-
-def _environment(provider: dict[str, str] | None) -> dict[str, str]:
-    """What the CLI gets, and its tools with it: no key that pays for a model."""
-    env = {name: value for name, value in os.environ.items() if name not in PROVIDER_KEYS}
-    return env | ({"COPILOT_OFFLINE": "true"} if provider else {})
 
 
 def _program() -> str:

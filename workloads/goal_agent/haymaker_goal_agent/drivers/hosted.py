@@ -14,6 +14,7 @@ from agent_haymaker.errors import ManifestError
 from agent_haymaker.records import write_record
 from haymaker_goal_agent.drivers import REQUIRES
 from haymaker_goal_agent.drivers.protocol import Ended, Failed, from_json, words_of
+from haymaker_goal_agent.keys import pipe_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ _GRACE_SECONDS = 10.0
 class HostedDriver:
     """Carries out a goal with an SDK."""
 
-    def __init__(self, sdk: str, workspace: Path, children: Children, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, sdk: str, workspace: Path, children: Children, env: Mapping[str, str], keys: Mapping[str, str]
+    ) -> None:
         self.name = sdk
         self._workspace = workspace
         self._children = children
         self._env = env
+        self._keys = keys
         self._is_interrupted = False
 
     def prepare(self) -> None:
@@ -59,7 +63,7 @@ class HostedDriver:
         write_record(folder / _TASK, {"schema_version": 1, **words_of(task)}, durable=False)
         argv = [sys.executable, "-P", "-m", "haymaker_goal_agent.drivers.worker", self.name, f"{task.folder}/{_TASK}"]
         self._is_interrupted = False
-        lines = self._children.listen(argv, self._env, task.seconds, grace=_GRACE_SECONDS)
+        lines = self._children.listen(argv, self._env, pipe_with(self._keys), task.seconds, grace=_GRACE_SECONDS)
         last: Event | None = None
         try:
             while True:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from agent_framework import Agent, Content, Message, chat_middleware, function_middleware, tool
@@ -26,7 +25,7 @@ from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Not
 from haymaker_goal_agent.drivers.shell import Ran
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from haymaker_goal_agent.drivers.protocol import Event, Task
@@ -39,8 +38,11 @@ _AZURE_VERSION = "2024-10-21"
 class MicrosoftDriver:
     """Lets the framework's agent work, and listens to it through its middleware."""
 
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
-        model, openai = _client(task)
+        model, openai = _client(task, self._environment)
         kept = reopen(task.folder, "microsoft-{}.json", task.session, _read)
         if kept.note:
             yield Note(kept.note)
@@ -177,30 +179,33 @@ def _closed(messages: list[Any]) -> list[Any]:
     return messages + [Message("tool", [result]) for result in results]
 
 
-def _client(task: Task) -> tuple[str, AsyncOpenAI]:
+def _client(task: Task, environment: Mapping[str, str]) -> tuple[str, AsyncOpenAI]:
     """Give the model and the client to ask it with; both spellings of where it is are explicit."""
-    get = os.environ.get
+    get = environment.get
     key, azure = get("OPENAI_API_KEY"), get("AZURE_OPENAI_ENDPOINT")
     limits: dict[str, Any] = {"timeout": _REQUEST_SECONDS, "max_retries": int(get("LLM_MAX_RETRIES") or _RETRIES)}
     if azure and (key or get("OPENAI_BASE_URL")):
         raise _misconfigured("both OpenAI's variables and AZURE_OPENAI_ENDPOINT are set", "set one or the other")
     if azure:
         model = task.model or get("AZURE_OPENAI_DEPLOYMENT")
-        if not model or not get("AZURE_OPENAI_API_KEY"):
+        key = get("AZURE_OPENAI_API_KEY")
+        if not model or not key:
             raise _misconfigured(
                 "sdk `microsoft` on Azure needs AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT",
                 "put them under `env` of the manifest",
             )
         bypass_proxy(azure)
         version = get("AZURE_OPENAI_API_VERSION") or _AZURE_VERSION
-        return model, AsyncAzureOpenAI(azure_endpoint=azure, api_version=version, azure_deployment=model, **limits)
+        return model, AsyncAzureOpenAI(
+            api_key=key, azure_endpoint=azure, api_version=version, azure_deployment=model, **limits
+        )
     model = task.model or get("OPENAI_MODEL")
     if not key:
         raise _misconfigured("sdk `microsoft` needs OPENAI_API_KEY", "put it under `env` of the manifest")
     if not model:
         raise _misconfigured("sdk `microsoft` needs to know the model", "set config.model, or OPENAI_MODEL under `env`")
     bypass_proxy(get("OPENAI_BASE_URL", ""))
-    return model, AsyncOpenAI(**limits)
+    return model, AsyncOpenAI(api_key=key, **limits)
 
 
 def _misconfigured(what: str, fix: str) -> DriverError:

@@ -18,7 +18,7 @@ from haymaker_goal_agent.drivers.kept import INTERRUPTED, reopen
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from agent_haymaker.llm import LLMResponse
@@ -33,8 +33,11 @@ _CUT_OFF = "[your answer was cut off at its limit of tokens; go on, in smaller s
 class MiniDriver:
     """Asks, runs what the model asks for, and asks again until it asks for nothing more."""
 
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
     async def attempt(self, task: Task) -> AsyncIterator[Event]:
-        config = _config(task)
+        config = self._config(task)
         kept = reopen(task.folder, "mini-{}.jsonl", task.session, _read)
         if kept.note:
             yield Note(kept.note)
@@ -64,6 +67,13 @@ class MiniDriver:
                 async for event in _carry_out(answer, history):
                     yield event
         yield Ended("turns")
+
+    def _config(self, task: Task) -> LLMConfig:
+        try:
+            config = LLMConfig.from_env(self._environment)
+        except ValueError as error:
+            raise DriverError(str(error), fix="put it under `env` of the manifest", setup=True) from error
+        return config.with_model(task.model) if task.model else config
 
 
 async def _carry_out(answer: LLMResponse, history: History) -> AsyncIterator[Event]:
@@ -128,11 +138,3 @@ def _result(call: LLMToolCall, ran: shell.Ran) -> LLMMessage:
 def _used(usage: dict[str, int], model: str) -> Used:
     get = usage.get
     return Used(get("input_tokens", 0), get("output_tokens", 0), get("cached_tokens", 0), model=model)
-
-
-def _config(task: Task) -> LLMConfig:
-    try:
-        config = LLMConfig.from_env()
-    except ValueError as error:
-        raise DriverError(str(error), fix="put it under `env` of the manifest", setup=True) from error
-    return config.with_model(task.model) if task.model else config

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     class SdkDriver(Protocol):
         """A driver of an SDK, inside its worker process. Made anew for each attempt."""
 
+        def __init__(self, environment: Mapping[str, str]) -> None:
+            """`environment` is that of the process and the keys of the model, which only this one holds."""
+
         def attempt(self, task: Task) -> AsyncIterator[Event]:
             """
             As above. To interrupt it, its task is cancelled: it then leaves the session fit to be resumed.

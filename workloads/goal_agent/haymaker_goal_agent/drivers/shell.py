@@ -1,8 +1,8 @@
 """
 The shell tool of the drivers whose SDK brings none: one command, its output, how it ended.
 
-Each command runs in a session of its own without the provider's keys. What it leaves running in the background lives on
-until the agent ends, which ends all of it. It refuses to know any SDK.
+Each command runs in a session of its own. What it leaves running in the background lives on until the agent ends, which
+ends all of it. It refuses to know any SDK.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 import signal
 import tempfile
 from typing import Any, NamedTuple
-
-from haymaker_goal_agent.drivers import PROVIDER_KEYS
 
 NAME = "shell"
 DESCRIPTION = (
@@ -60,10 +58,9 @@ async def run(command: object, timeout_seconds: object = None) -> Ran:
     seconds = DEFAULT_SECONDS if timeout_seconds is None else timeout_seconds
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_SECONDS:
         return Ran(f"error: `timeout_seconds` must be a number from 1 to {MOST_SECONDS}", ok=False)
-    env = {name: value for name, value in os.environ.items() if name not in PROVIDER_KEYS}
     with tempfile.TemporaryFile() as output:  # a pipe would be held open by whatever stays in the background
         process = await asyncio.create_subprocess_exec(
-            "sh", "-c", command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=env,
+            "sh", "-c", command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
         how = ""

@@ -1,7 +1,8 @@
 """
 `python -m haymaker_goal_agent.drivers.worker SDK TASK`: one attempt with an SDK, in a process of its own.
 
-Writes events as lines to descriptor 3; what anybody prints goes to the agent's log. SIGTERM interrupts the attempt:
+The keys of the model come from descriptor 0, so that no environment holds them. Writes events as lines to descriptor 3;
+what anybody prints goes to the agent's log. SIGTERM interrupts the attempt:
 the driver then leaves the session fit to be resumed. Whatever goes wrong becomes one Failed event.
 """
 
@@ -20,6 +21,7 @@ from agent_haymaker.errors import HaymakerError
 from agent_haymaker.records import read_record
 from haymaker_goal_agent.drivers import DRIVERS
 from haymaker_goal_agent.drivers.protocol import DriverError, Ended, Failed, Task, to_json
+from haymaker_goal_agent.keys import received
 
 if TYPE_CHECKING:
     from haymaker_goal_agent.drivers.protocol import Event, SdkDriver
@@ -32,11 +34,13 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(_EVENTS, False)
     from pathlib import Path
 
+    environment = {**os.environ, **received(0)}
+    os.open(os.devnull, os.O_RDONLY)  # becomes 0: whoever asks for input is told that there is none
     record = read_record(Path(path))
     task = Task(**{name: record[name] for name in Task.__match_args__})
     try:
         module, _, name = DRIVERS[sdk].partition(":")
-        driver: SdkDriver = getattr(import_module(module), name)()
+        driver: SdkDriver = getattr(import_module(module), name)(environment)
         asyncio.run(_attempt(driver, task))
     except DriverError as error:
         _send(Failed(error.what, error.fix, error.setup))
