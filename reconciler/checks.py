@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent_haymaker.engines import Engine, Handle
+    from reconciler.masking import Mask
 
 OUTPUT_BYTES = 2000
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -31,22 +32,24 @@ async def run_checks(
     *,
     workspace: str,
     owner: str,
+    mask: Mask,
 ) -> list[dict[str, Any]]:
     """
     Give each check's verdict: `name`, `passed` (None: not checked), and in `output` what it said or why it failed.
+    What a check says may be what the agent wrote: `mask` takes the secrets out.
 
     Checks run one after the other, in the order written: a later one may rely on an earlier one.
     """
     verdicts = []
     for number, check in enumerate(checks):
         if "file" in check:
-            problem = _file_problem(engine, run, check["file"])
+            problem = (await mask(_file_problem(engine, run, check["file"]).encode(errors="replace")))[:OUTPUT_BYTES]
             verdict = {"name": check["name"], "passed": not problem, "output": problem}
         elif "command" not in check:
             verdict = {"name": check["name"], "passed": None, "output": "not checked"}
         else:
             verdict = await _run_command(
-                engine, check_handle(run, number), check, env, workspace=workspace, owner=owner
+                engine, check_handle(run, number), check, env, workspace=workspace, owner=owner, mask=mask
             )
         verdicts.append(verdict)
     return verdicts
@@ -78,12 +81,13 @@ def _schema_problem(path: str, content: bytes, schema: Any) -> str:
     except (ValueError, RecursionError) as error:
         return f"{path} is not JSON: {error}"
     worst = best_match(Draft202012Validator(schema).iter_errors(document))
-    return "" if worst is None else f"{path} at {worst.json_path}: {worst.message[:300]}"
+    return "" if worst is None else f"{path} at {worst.json_path}: {worst.message}"
 
 
 async def _run_command(
-    engine: Engine, handle: Handle, check: Mapping[str, Any], env: Mapping[str, str], *, workspace: str, owner: str
-) -> dict[str, Any]:
+    engine: Engine, handle: Handle, check: Mapping[str, Any], env: Mapping[str, str], *, workspace: str, owner: str,
+    mask: Mask,
+) -> dict[str, Any]:  # fmt: skip
     limit = float(check.get("timeout") or CHECK_SECONDS)
     spec = RunSpec(
         argv=tuple(str(a) for a in check["command"]),
@@ -100,7 +104,7 @@ async def _run_command(
     except HaymakerError as error:
         return {"name": check["name"], "passed": False, "output": error.what}
     output = b"".join([chunk async for chunk in engine.logs(ended.handle, -OUTPUT_BYTES)])
-    said = output.decode(errors="replace").strip()
+    said = (await mask(output, cut=len(output) >= OUTPUT_BYTES)).strip()
     if ended.exit is not None and ended.exit.reason == "timeout":
         said = f"ended at its timeout of {limit:g} s\n{said}".strip()
     elif ended.state is not RunState.SUCCEEDED:

@@ -21,10 +21,11 @@ from reconciler.edits import reading_of
 from reconciler.history import append_history, history_line, next_generation, rename_history
 from reconciler.inventory import Entry, Intent, Run, desired_json
 from reconciler.ledger import charge_of
+from reconciler.masking import Mask
 from reconciler.model import AppliedSpec, Desired, Verb
 from reconciler.records import remove_state, state_path, state_record
-from reconciler.redact import Redactor
 from reconciler.spending import usage_of
+from reconciler.usage import is_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from reconciler.journal import Journal
     from reconciler.model import Action, Json
     from reconciler.observe import World
+    from reconciler.usage import Usage
 
 TRANSCRIPT = "transcript.jsonl"
 NAMED_LENGTH = 200  # of a path that an agent made
@@ -223,16 +225,18 @@ class Effects:
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
         # A run is judged by what it was started for, not by what the manifest has become since.
         judge = want if entry.digest == want.digest else Desired.from_json(entry.desired)
+        mask = Mask(judge, self.environ)
         if judge.has_checks and not judge.service and seen.phase == "ended":
             from reconciler.checks import run_checks
             from reconciler.launch import check_environment
 
             env = check_environment(judge, entry, self.environ)
-            results = await run_checks(self.engine, handle, _checks(judge), env, workspace=entry.id, owner=entry.fleet)
-            results = await asyncio.to_thread(self._masked, results, judge)
+            results = await run_checks(
+                self.engine, handle, _checks(judge), env, workspace=entry.id, owner=entry.fleet, mask=mask
+            )
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
-        entry = await self._charge(entry)
+        entry = await self._charge(entry, mask)
         left = await self._keep_artifacts(entry, handle)
         self._remember(entry)
         await self._conclude(await self._with_state(entry))
@@ -313,12 +317,14 @@ class Effects:
         self._remember(entry)
         return entry
 
-    async def _charge(self, entry: Entry) -> Entry:
+    async def _charge(self, entry: Entry, mask: Mask | None = None) -> Entry:
         """Put what the latest run used into the ledger, before anything says that its end is known. Twice is once."""
         run = entry.run
         if run is None or run.handle is None or run.started_at is None or run.usage is not None:
             return entry
         used = usage_of(self.engine, run, self.prices)
+        if used is not None:
+            used = await self._without_secrets(used, entry, mask)
         if self.purse is not None:
             figures = spent_by(used, run.caps) if used is not None else {}
             self.purse.put(run.key, Spent(entry.name, entry.fleet, run.started_at, figures))
@@ -326,6 +332,13 @@ class Effects:
             return entry
         await self._ledger.add(charge_of(entry, run, used))
         return replace(entry, run=replace(run, usage=used.to_json()))
+
+    async def _without_secrets(self, used: Usage, entry: Entry, mask: Mask | None) -> Usage:
+        """Mask what an agent says in its own words of what it used."""
+        mask = mask or Mask(Desired.from_json(entry.desired) if entry.desired else None, self.environ)
+        known = {"", *self.prices, entry.desired.get("recipe", {}).get("config", {}).get("model")}
+        model = used.model if used.model in known else await mask(used.model.encode(), cut=is_cut(used.model))
+        return replace(used, model=model, spent=await mask(used.spent.encode(), cut=is_cut(used.spent)))
 
     def _admit(self, want: Desired, key: str) -> Mapping[str, float]:
         """Give the caps of a run that is about to start, by what was used up to now, and reserve them."""
@@ -353,16 +366,6 @@ class Effects:
         if takes_time(want.spec.get("env", ())):
             return await asyncio.to_thread(run_spec, want, entry, self.environ, caps=caps, prices=self.prices)
         return run_spec(want, entry, self.environ, caps=caps, prices=self.prices)
-
-    def _masked(self, results: list[dict[str, Any]], judge: Desired) -> list[dict[str, Any]]:
-        """Give the verdicts with every secret of the run masked: what a check prints may be what the agent wrote."""
-        if not any(result["output"] for result in results):
-            return results
-        from reconciler.values import secret_values
-
-        secrets, _ = secret_values(judge.spec, self.environ, judge.recipe.source_dir, commands=True)
-        redactor = Redactor(secrets)
-        return [r | {"output": redactor.masked(r["output"].encode()).decode(errors="replace")} for r in results]
 
     async def _forget(self, old: Run | None, new: Run | None = None) -> None:
         """Let the engine drop an ended run and its checks, unless `new` is the same. Twice does no harm."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from reconciler.model import Json
 
 NAME_LENGTH = 200
+MOST_TOKENS, MOST_COST_USD = 10**15, 1e12  # of a run: what tells more tells nothing, and sums stay sums
+_MOST_SUM_USD = 1e18  # of many runs
+_YEAR_10000 = 253402300800.0
 BUDGET_SPENT = "budget spent"  # the verdict in result.json
 COUNTS = ("turns", "input_tokens", "output_tokens", "cached_tokens")
 
@@ -72,7 +75,14 @@ class Charge:
         Raises:
             KeyError, TypeError, ValueError: it did not.
         """
-        return cls(**{**record, "at": float(record["at"]), "usage": Usage(**record["usage"])})
+        charge = cls(**{**record, "at": float(record["at"]), "usage": Usage(**record["usage"])})
+        used, cost = charge.usage, charge.usage.cost_usd
+        counts = [charge.runs, charge.unpriced, *(getattr(used, name) for name in COUNTS)]
+        if not (0 <= charge.at < _YEAR_10000) or not all(isinstance(n, int) and n >= 0 for n in counts):
+            raise ValueError("no run can have used that")
+        if not (cost is None or 0 <= cost < _MOST_SUM_USD) or not isinstance(used.model, str):
+            raise ValueError("no run can have cost that")
+        return charge
 
 
 def told_by_result(record: Json) -> Usage | None:
@@ -88,6 +98,11 @@ def told_by_event(record: Json) -> Usage | None:
     if record.get("type") != "usage" or not isinstance(record.get("total"), dict):
         return None
     return _told({"model": record.get("model"), **record["total"]})
+
+
+def is_cut(said: str) -> bool:
+    """Tell whether a word of a report may be the beginning of a longer one."""
+    return len(said) >= NAME_LENGTH
 
 
 def add(one: Usage, other: Usage) -> Usage:
@@ -109,7 +124,8 @@ def merge(charges: Iterable[Charge]) -> Charge:
 def _told(said: Mapping[str, Any]) -> Usage | None:
     counts = {name: _count(said.get(name)) for name in COUNTS}
     cost, model = said.get("cost_usd"), said.get("model")
-    known = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < math.inf
+    known = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < MOST_COST_USD
+    counts["cached_tokens"] = min(counts["cached_tokens"], counts["input_tokens"])  # else they would pay money back
     why = said.get("reason")
     if not any(counts.values()) and not (known and cost) and not why:
         return None
@@ -124,7 +140,7 @@ def _line(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else 0
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

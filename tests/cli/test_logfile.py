@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -61,6 +64,39 @@ def test_a_secret_is_masked_wherever_pieces_end(size: int) -> None:
     assert b"s3cr3t" not in shown
     assert shown.startswith(b"one " + MASK + b" two s3cr3 three " + MASK)
     assert shown.endswith(b" s3cr")
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        pytest.param(lambda s: json.dumps(s), id="as JSON"),
+        pytest.param(lambda s: json.dumps(s, ensure_ascii=False), id="as JSON with all letters"),
+        pytest.param(repr, id="as Python"),
+        pytest.param(lambda s: quote(s, safe=""), id="in a URL"),
+        pytest.param(quote, id="in a path of a URL"),
+        pytest.param(quote_plus, id="in a form"),
+        pytest.param(lambda s: b64encode(s.encode()).decode(), id="in base64"),
+        pytest.param(lambda s: b64encode(f"me:{s}".encode()).decode(), id="in a header of basic authentication"),
+        pytest.param(lambda s: b64encode(f"user:{s}!".encode()).decode(), id="in base64 in the midst of others"),
+        pytest.param(lambda s: urlsafe_b64encode(s.encode()).decode(), id="in base64 for URLs"),
+    ],
+)
+def test_a_secret_is_masked_in_the_forms_that_programs_give_it(show) -> None:
+    secret = 's3cr3t"VALUE/with+odd \\chars\u00e9?>\nand~lines'
+    text = f"before {show(secret)} after".encode()
+    shown = Redactor([secret]).masked(text).decode()
+    assert MASK.decode() in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert len(shown) < len("before  after") + 2 * len(MASK), (
+        f"all of it but a letter or two of its neighbours: {shown}"
+    )
+
+
+def test_of_a_text_that_was_cut_what_is_left_of_a_secret_at_its_ends_is_masked() -> None:
+    redactor = Redactor(["first-line\nlast-line"])
+    assert redactor.masked(b"line\nlast-line\nsaid first-li", cut=True) == MASK + b"\nsaid " + MASK
+    assert redactor.masked(b"ine said fir") == b"ine said fir"
 
 
 def test_a_secret_cut_by_the_beginning_of_the_tail_is_masked(tmp_path: Path) -> None:

@@ -36,10 +36,38 @@ def test_a_result_and_a_usage_line_say_the_same():
         {"usage": {"input_tokens": -1}, "cost_usd": -3},
         {"usage": {"input_tokens": True, "output_tokens": "9"}, "cost_usd": float("nan")},
         {"usage": [1, 2], "turns": 10**20, "cost_usd": float("inf")},
+        {"usage": {"cached_tokens": 10**9}, "cost_usd": 1e308},
     ],
 )
 def test_what_is_no_number_of_anything_is_not_counted(record):
     assert told_by_result(record) is None
+
+
+def test_cached_tokens_are_among_the_input_so_that_no_run_earns_money():
+    told = told_by_result({"usage": {"input_tokens": 7, "cached_tokens": 10**9}})
+    assert told is not None
+    assert told.cached_tokens == 7
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"at": 1e300},
+        {"runs": "many"},
+        {"usage": {"turns": -1}},
+        {"usage": {"cost_usd": 1e308}},
+        {"usage": {"model": 3}},
+    ],
+    ids=str,
+)
+def test_a_line_of_the_ledger_that_no_run_can_have_made_is_none(tmp_path, forged):
+    append_charges(tmp_path, [charge("x.a-1.1.1"), charge("x.a-1.1.2")])
+    [ledger] = (tmp_path / "usage").iterdir()
+    first, second = ledger.read_text().splitlines()
+    record = json.loads(first)
+    record["usage"] |= forged.pop("usage", {})
+    ledger.write_text(f"{json.dumps(record | forged)}\n{second}\n")
+    assert [*read_charges(tmp_path)] == ["x.a-1.1.2"]
 
 
 def test_a_cost_that_nobody_told_is_unknown_and_not_zero():

@@ -55,6 +55,28 @@ def found_in(text: str | bytes) -> list[str]:
     return [name for name, value in PLANTED.items() if value.encode() in content]
 
 
+def test_what_an_agent_says_of_its_budget_and_its_files_is_recorded_without_its_secrets(planted):
+    world = planted
+    report = '{"verdict": "budget spent", "usage": {}, "turns": 1, "reason": "key %s", "model": "m-%s"}'
+    script = f'printf \'{report}\' "$FROM_ENV" "$FROM_COMMAND" > result.json; printf \'"%s"\' "$FROM_FILE" > out.json'
+    world.write("workloads/teller/run.sh", f"{script}; exit 3")
+    world.write(
+        "workloads/teller/workload.yaml", 'name: teller\nversion: "1"\ntype: runtime\ncommand: [sh, ./run.sh]\n'
+    )
+    pad = "printf '%1990s'; "  # so that what is kept of its end begins in the midst of a secret
+    checks = [
+        {"name": "file", "file": {"path": "out.json", "jsonSchema": {"type": "object"}}},
+        {"name": "tail", "command": ["sh", "-c", f"grep -o 'planted-[a-z0-9]*' result.json | head -n1; {pad} exit 1"]},
+    ]
+    world.task("job", "teller", env=ENV, success={"checks": checks})
+    said = [world.apply("--wait", code=None, CALLERS=PLANTED["FROM_ENV"]), world.run("status", "job")]
+    assert "its budget was spent: key [redacted]" in said[1].out
+    assert "'[redacted]' is not of type 'object'" in said[1].out
+    assert not any(found_in(one.out + one.err) for one in said)
+    written = {p: p.read_bytes() for p in world.home.rglob("*") if p.is_file() and "agents" not in p.parts}
+    assert not [path for path, content in written.items() if found_in(content) or b"a1b2c3" in content]
+
+
 def test_no_byte_that_haymaker_writes_or_prints_holds_a_secret(planted):
     world = planted
     checks = [{"name": "repeats", "command": ["sh", "-c", "cat agent.log; exit 1"]}]
