@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent_haymaker.lean import replace
 from reconciler.model import Observed, Plan, RunPhase
 from reconciler.plan import Removals, make_plan
 
@@ -27,7 +27,7 @@ def plan_against(base: Loaded | None, loaded: Loaded, *, now: float) -> Plan:
     kept = {name: base.desired[name] for name in loaded.broken_names if base and name in base.desired}
     # What a dependency has come to, no revision tells: a reviewer wants to see the change, not the wait.
     want = {
-        name: replace(w, depends_on=tuple(replace(d, condition="Started") for d in w.depends_on))
+        name: replace(w, depends_on=tuple(replace(d, condition="Started") for d in w.depends_on)) if w.depends_on else w
         for name, w in {**loaded.desired, **kept}.items()
     }
     return make_plan(

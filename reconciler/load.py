@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
-from agent_haymaker.lean import dataclass
+from agent_haymaker.lean import dataclass, field
 from reconciler.manifest.cache import Folder, cache_path, load_cache, save_cache
 from reconciler.manifest.problems import Problem
 from reconciler.manifest.trees import Tree, WorkTree
@@ -40,59 +40,63 @@ class Loaded:
     digest: str  # sha256 over everything that was read: the revision
     single_file: bool  # `-f` named one file: never prunes
     declared_workloads: dict[str, WorkloadDeclaration]
+    folder: Folder = field(default_factory=Folder)  # what was read, file by file
 
 
-def load(
-    path: Path, *, home: Path | None, strict: bool = False, tree: Tree | None = None, write_cache: bool = True
-) -> Loaded:
+def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bool = True) -> Loaded:
     """
     Read a folder (or one file) of manifests.
 
     `home` is where the cache lives; None reads everything anew and writes nothing. `write_cache=False` takes what
-    the cache has and adds nothing. `strict` makes errors of warnings. `tree` reads from elsewhere than the disk;
-    `path` is then only how messages name it.
+    the cache has and adds nothing. `strict` makes errors of warnings.
 
     Of one file, its own deployments count, with the Fleet and the workloads that its folder declares.
 
     Raises:
         ManifestError: there is no such folder or file.
     """
-    if tree is None:
-        if not os.path.exists(path):
-            raise ManifestError(
-                "there is no such folder or file",
-                where=str(path),
-                fix="pass -f DIR, or set HAYMAKER_MANIFESTS; without them ./manifests is read",
-            )
-        tree = WorkTree(path)
+    if not os.path.exists(path):
+        raise ManifestError(
+            "there is no such folder or file",
+            where=str(path),
+            fix="pass -f DIR, or set HAYMAKER_MANIFESTS; without them ./manifests is read",
+        )
+    tree = WorkTree(path)
     started_ns = time.time_ns()
     cache = cache_path(home, tree) if home is not None else None
     kept = load_cache(cache, tree) if cache is not None else Folder()
-    listing = tree.list_files(kept.listing)
-    if kept.is_current(listing, tree, home, write=write_cache) and not (strict and kept.has_flaws()):
-        kept.replay(tree.root)
-        return _loaded(kept, tree, str(path))
-    from reconciler.manifest.folder import FolderReader, default_spec  # YAML and pydantic: only for a change
+    folder = _read(tree, kept, home, strict=strict, write=write_cache)
+    if folder is not kept and cache is not None and write_cache and not strict:
+        from reconciler.manifest.folder import default_spec
 
-    folder = FolderReader(tree, listing, kept, home, strict=strict, write=write_cache).read()
-    if cache is not None and write_cache and tree.is_live and not strict:
         save_cache(cache, tree, folder, started_ns, default_spec())
     return _loaded(folder, tree, str(path))
 
 
 def load_base(path: Path, revision: str, loaded: Loaded, *, home: Path | None) -> Loaded:
     """
-    Read the same folder as a commit has it, for `plan --base`. What `loaded` has in common with it is not parsed again.
+    Read the same folder as a commit has it, for `plan --base`. A file that `loaded` has with the same content is not
+    read again.
 
     Raises:
         UsageError: there is no such revision.
         ManifestError: the folder is in no git repository.
     """
-    del loaded  # its cache, if any, is found by its folder
     from reconciler.manifest.gittree import GitTree
 
     with GitTree(path, revision) as tree:
-        return load(path, home=home, tree=tree, write_cache=False)
+        return _loaded(_read(tree, loaded.folder, home, strict=False, write=False), tree, str(path))
+
+
+def _read(tree: Tree, kept: Folder, home: Path | None, *, strict: bool, write: bool) -> Folder:
+    """Give `kept` itself where nothing changed since, else the folder read anew, as far as it changed."""
+    listing = tree.list_files(kept.listing)
+    if kept.is_current(listing, tree, home, write=write) and not (strict and kept.has_flaws()):
+        kept.replay(tree.root)
+        return kept
+    from reconciler.manifest.folder import FolderReader  # YAML and pydantic: only for a change
+
+    return FolderReader(tree, listing, kept, home, strict=strict, write=write).read()
 
 
 def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
@@ -114,4 +118,5 @@ def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
         digest=folder.revision,
         single_file=bool(tree.only),
         declared_workloads=folder.workloads,
+        folder=folder,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 64, 130  # as in exitcodes.ExitCode; the enum costs what a short command has
-SELDOM = 200_000  # objects made between two collections: a command makes tens of thousands that live to its end
+SELDOM = 1_000_000  # objects made between two collections: what a command makes lives to its end
 COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
 

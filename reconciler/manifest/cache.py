@@ -90,13 +90,19 @@ class Folder:
 
     def entry_for(self, file: str, stamp: Stamp | None) -> Entry | None:
         """Return what is known of a file, if it is as it was."""
-        raw = self.raw.get(file)
-        if raw is None or stamp is None or (stamp != raw[_STAMP] and stamp != [raw[_BLOB]]):
+        entry, raw = self.files.get(file), self.raw.get(file)
+        if entry is not None:
+            known = (entry.stamp, [entry.blob])
+        elif raw is not None:
+            known = (raw[_STAMP], [raw[_BLOB]])
+        else:
             return None
-        return self.last_entry(file)
+        return self.last_entry(file) if stamp is not None and stamp in known else None
 
     def last_entry(self, file: str) -> Entry | None:
         """Return what a file said when it was last read, whatever became of it."""
+        if file in self.files:
+            return self.files[file]
         raw = self.raw.get(file)
         if raw is None:
             return None
@@ -117,7 +123,7 @@ class Folder:
     def is_current(self, listing: Listing, tree: Tree, home: Path | None, *, write: bool) -> bool:
         """Say whether everything that this folder came from is as it was."""
         raw = self.raw
-        if not self.is_whole or listing.flaws or len(listing.files) != len(raw):
+        if not self.is_whole or listing.flaws or not len(listing.files) == len(raw) == self.file_count:
             return False
         for file, stamp in listing.files:
             known = raw.get(file)

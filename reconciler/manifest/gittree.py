@@ -27,8 +27,6 @@ class GitTree:
         ManifestError: `path` is in no git repository.
     """
 
-    is_live = False
-
     def __init__(self, path: str | os.PathLike[str], revision: str) -> None:
         real = os.path.realpath(path)
         # A file that is there now says that the path names one; at the revision it may be gone.

@@ -45,7 +45,6 @@ class Tree(Protocol):
     root: str  # the folder, absolute, symlinks resolved
     base: str  # the repository's root, or `root`: no path may leave it
     only: str  # the one file that `-f` named, in root, or ""
-    is_live: bool  # files on disk, which can change and be run
 
     def list_files(self, known: Listing | None = None) -> Listing: ...
 
@@ -119,8 +118,6 @@ def is_inside(path: str, folder: str) -> bool:
 
 class WorkTree:
     """Files as they stand on disk."""
-
-    is_live = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         real = os.path.realpath(path)

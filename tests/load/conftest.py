@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_haymaker.lean import replace
 from reconciler.load import Loaded, load
 
 WORKLOADS = """\
@@ -54,6 +55,11 @@ class Fleet:
         loaded = self.load()
         assert not [p for p in loaded.problems if p.name == name], loaded.problems
         return loaded.desired[name].digest
+
+
+def same(loaded: Loaded, fresh: Loaded) -> None:
+    """Two loads say the same, however each of them came to know it."""
+    assert replace(loaded, folder=fresh.folder) == fresh
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.load.conftest import same
+
 if TYPE_CHECKING:
-    from reconciler.load import Loaded
     from tests.load.conftest import Fleet
 
 
@@ -23,10 +24,6 @@ def settle(fleet: Fleet) -> None:
     newest = max(max(p.stat().st_mtime_ns, p.stat().st_ctime_ns) for p in fleet.folder.rglob("*"))
     while time.time_ns() <= newest + 60_000_000:
         time.sleep(0.01)
-
-
-def same(loaded: Loaded, fresh: Loaded) -> None:
-    assert loaded == fresh
 
 
 def test_a_second_load_is_equal_and_parses_nothing(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from support.plain import as_a_plain_user
 
 from agent_haymaker.errors import ManifestError, UsageError
 from reconciler.load import load, load_base
-from tests.load.conftest import Fleet
+from tests.load.conftest import Fleet, same
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -216,18 +216,43 @@ def test_a_commit_reads_like_the_folder_it_was_made_of(fleet: Fleet) -> None:
     for home in (None, fleet.home):
         if home is not None:
             fleet.load(home=True)
-        assert load_base(fleet.folder, "HEAD", then, home=home) == then
+        same(load_base(fleet.folder, "HEAD", then, home=home), then)
     fleet.deploy("a", "workload: sleeper")
     fleet.write("goals/g.md", "# Another\n")
     (fleet.folder / "sub" / "b.yaml").unlink()
     now = fleet.load(home=True)
     base = load_base(fleet.folder, "HEAD", now, home=fleet.home)
-    assert base == then
+    same(base, then)
     assert now.desired.keys() == {"a", "c"}
     with pytest.raises(UsageError, match="no revision"):
         load_base(fleet.folder, "nonsense", now, home=None)
     with pytest.raises(UsageError, match="no revision"):
         load_base(fleet.folder, "--upload-pack=x", now, home=None)
+
+
+def test_of_a_base_only_what_differs_is_read(fleet: Fleet) -> None:
+    fleet.deploy("a")
+    fleet.deploy("b")
+    _git(fleet.tmp, "init", "-q")
+    _git(fleet.tmp, "add", ".")
+    _git(fleet.tmp, "commit", "-m", "first")
+    then = fleet.load()
+    fleet.deploy("a", "workload: sleeper\nconfig: {n: 2}")
+    kept = subprocess.run(
+        ["git", "hash-object", str(next(fleet.folder.rglob("b.yaml")))], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (fleet.tmp / ".git" / "objects" / kept[:2] / kept[2:]).unlink()  # whoever asks git for it now gets an error
+    same(load_base(fleet.folder, "HEAD", fleet.load(), home=None), then)
+
+
+def test_a_base_that_held_nothing_is_empty(fleet: Fleet) -> None:
+    _git(fleet.tmp, "init", "-q")
+    _git(fleet.tmp, "commit", "--allow-empty", "-m", "nothing")
+    fleet.deploy("a")
+    now = fleet.load()
+    assert now.desired
+    base = load_base(fleet.folder, "HEAD", now, home=None)
+    assert (base.desired, base.files, base.problems) == ({}, 0, ())
 
 
 def test_a_folder_in_no_repository_has_no_base(fleet: Fleet) -> None:
