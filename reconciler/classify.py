@@ -113,11 +113,10 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
             Verdict.GIVEN_UP,
             f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}",
         )
-    due = (seen.ended_at or 0.0) + (want.backoff.delay(seen.failures) if seen.failures else 0.0)
-    if due > now:
-        return Finding(
-            Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=due - now
-        )
+    delay = want.backoff.delay(seen.failures) if seen.failures else 0.0
+    wait = (seen.ended_at or 0.0) + delay - now
+    if 0.0 < wait <= 2 * delay:  # an end further ahead is of a clock that was wrong: nobody could wait for it
+        return Finding(Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=wait)
     return Finding(Verdict.FAILED, f"its run ended ({seen.exit_text})")
 
 
