@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agent_haymaker import processes
 from agent_haymaker.engines import Exit, Handle, Kept, Observation, RunSpec, RunState, claims, local_files
 from agent_haymaker.engines.archive import Archive
-from agent_haymaker.engines.local_look import claim_of, handle_of, process_of
+from agent_haymaker.engines.local_look import claim_of, handle_of, has_ended, process_of
 from agent_haymaker.engines.shim_client import ShimClient
 from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
 from agent_haymaker.errors import DoubtError, PlatformError, TryAgain, WorkloadError
@@ -144,7 +144,7 @@ class Effects:
             self._refuse_unclaimed(handle)
             return Observation(handle, RunState.LOST, Exit(reason="lost"), detail="there is nothing of it")
         seen, process = found
-        if claim is not None and claim.end is not None:
+        if claim is not None and has_ended(claim):
             return seen
         if seen.state is RunState.UNREACHABLE:
             raise DoubtError(

@@ -76,6 +76,11 @@ def ended(claim: Claim, end: Mapping[str, Any]) -> Found:
     return Found(Observation(handle, state, how, claim.spawned_at, claim.failed))
 
 
+def has_ended(claim: Claim) -> bool:
+    """Tell whether a claim's end counts: it is written once its process is reaped, so what lives wrote it itself."""
+    return claim.end is not None and not (claim.process is not None and processes.is_alive(claim.process))
+
+
 def gone(claim: Claim, why: str) -> Found:
     """Say LOST, or STOPPED where a stop was under way: nobody wrote down how it ended."""
     stopped = claim.stop is not None and claim.was_stopped
@@ -140,7 +145,7 @@ class Looker:
             return unreachable(key, error.what)
 
     def _follow(self, claim: Claim, until: float) -> Found:
-        if claim.end is not None:
+        if claim.end is not None and has_ended(claim):
             return ended(claim, claim.end)
         boot = processes.boot_id()
         if claim.boot != boot:

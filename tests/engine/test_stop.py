@@ -247,6 +247,19 @@ def test_a_claim_file_that_names_another_agent_harms_neither(world):
     assert [len(world.alive(each.key)) for each in (one, two)] == [1, 1]
 
 
+@pytest.mark.parametrize("shim_lives", [True, False])
+def test_an_agent_that_wrote_its_own_end_into_its_claim_is_live_until_it_ends(world, shim_lives):
+    handle = world.submit("sleep", "1000").handle
+    if not shim_lives:
+        world.kill_shim()
+    with world.claim_path(handle.key).open("a") as claim:
+        claim.write('{"ended": 5, "code": 0, "reason": "exited"}\n')
+    assert world.look(handle).state is RunState.RUNNING
+    world.stop(handle, 1)
+    assert not world.alive(handle.key)
+    asyncio.run(world.engine.forget(handle, workspace=True))
+
+
 OVERWRITE = """
 import ctypes, os, sys, time
 stat = open("/proc/self/stat").read().rsplit(")", 1)[1].split()
