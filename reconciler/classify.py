@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.model import Finding, RunPhase, Verdict
+from reconciler.model import Finding, RunPhase, Verdict, short
 
 if TYPE_CHECKING:
     from reconciler.model import Desired, Observed
@@ -46,7 +46,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         return Finding(Verdict.UNRECORDED, f"its run ended ({seen.exit_text}) and that is not on record yet")
     if want.stopped:
         # Nothing runs, so a new spec needs no stop and no start: it is taken over for the next start.
-        if seen.digest != want.digest or seen.settings != want.settings:
+        if seen.digest != want.digest or _differs_in_place(want, seen):
             return Finding(Verdict.OUTDATED, "the manifest changed; it stays stopped")
         return Finding(Verdict.IDLE, "stopped as declared")
     if seen.digest != want.digest:
@@ -61,13 +61,21 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
         if want.strategy == "OnCompletion":
             return Finding(Verdict.WAITING_FOR_END, "the manifest changed; OnCompletion lets this run end first")
         return _classify_drift(want, seen)
-    if seen.settings != want.settings or seen.suspended:
+    if _differs_in_place(want, seen) or seen.suspended:
         return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
     if seen.stalled:
         verdict = Verdict.STALLED if want.on_stalled == "report" else Verdict.OVERDUE
         return Finding(verdict, f"{seen.stalled}; run.onStalled is {want.on_stalled}")
     wait = None if seen.stalls_at is None else max(0.0, seen.stalls_at - now)
+    if want.instead_of:
+        runs = f"{short(seen.digest)}, the last healthy one, runs instead"
+        return Finding(Verdict.REVERTED, f"{short(want.instead_of)} is held ({seen.held_why}); {runs}", wait=wait)
     return Finding(Verdict.SETTLED, "running as declared", wait=wait)
+
+
+def _differs_in_place(want: Desired, seen: Observed) -> bool:
+    """Tell whether something differs that needs no restart; a digest that is no longer held is such a thing."""
+    return seen.settings != want.settings or seen.held != want.instead_of
 
 
 def _classify_drift(want: Desired, seen: Observed) -> Finding:
@@ -82,11 +90,14 @@ def _classify_drift(want: Desired, seen: Observed) -> Finding:
 def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: bool) -> Finding:
     """The declared generation is the deployed one, nothing is alive, and the last end is on record."""
     heals = self_heal or seen.stopped  # stopped → running is the manifest's change, not the world's
+    if want.instead_of and seen.kept_missing:
+        gone = f"{short(seen.digest)}, the last healthy one, can no longer be had: {seen.kept_missing}"
+        return Finding(Verdict.GIVEN_UP, f"{short(want.instead_of)} is held ({seen.held_why}), and {gone}")
     if seen.phase is RunPhase.NONE:
         return Finding(Verdict.HALTED, "it was never started")
     if seen.stalled and not seen.stopped:
         if want.on_stalled != "restart":
-            return Finding(Verdict.STALLED, f"it was stopped: {seen.stalled}")
+            return _give_up(want, seen, Verdict.STALLED, f"it was stopped: {seen.stalled}")
     elif seen.phase is RunPhase.STOPPED:
         if not heals:
             return Finding(Verdict.HELD, "it was stopped, and the fleet's selfHeal is off")
@@ -98,7 +109,7 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
             f"{RESTARTED_AT}",
         )
     if not needs_another_run(want, seen):
-        if seen.settings != want.settings or seen.suspended:
+        if _differs_in_place(want, seen) or seen.suspended:
             return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
         return Finding(Verdict.COMPLETED, _how_it_ended(seen))
     # The same caps again would be spent again; a period's are another matter, and the purse's.
@@ -107,17 +118,32 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         return Finding(Verdict.OVER_BUDGET, f"{seen.over_budget}; raise its budget, or set {RESTARTED_AT} to try again")
     if not self_heal:
         return Finding(Verdict.HELD, f"its run ended ({seen.exit_text}), and the fleet's selfHeal is off")
-    # A program that never started had no effect: it is tried for as long as it is declared.
-    if seen.failures > want.backoff_limit and not seen.start_failed:
-        return Finding(
-            Verdict.GIVEN_UP,
-            f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}",
-        )
+    # A program that never started had no effect: without anything to go back to, it is tried for as long as declared.
+    if seen.failures > want.backoff_limit and (not seen.start_failed or can_revert(want, seen)):
+        failed = f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}"
+        return _give_up(want, seen, Verdict.GIVEN_UP, failed)
     delay = want.backoff.delay(seen.failures) if seen.failures else 0.0
     wait = (seen.ended_at or 0.0) + delay - now
     if 0.0 < wait <= 2 * delay:  # an end further ahead is of a clock that was wrong: nobody could wait for it
         return Finding(Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=wait)
     return Finding(Verdict.FAILED, f"its run ended ({seen.exit_text})")
+
+
+def can_revert(want: Desired, seen: Observed) -> bool:
+    """Tell whether there is a healthy digest to go back to, should the manifest's come to nothing."""
+    return want.auto_revert and not want.instead_of and bool(seen.fallback) and not seen.kept_missing
+
+
+def _give_up(want: Desired, seen: Observed, verdict: Verdict, reason: str) -> Finding:
+    """The end of a digest: back to the last healthy one where its manifest asks for that, else `verdict`."""
+    if can_revert(want, seen):
+        return Finding(Verdict.REVERTING, reason)
+    if want.instead_of:
+        reason += f"; it ran instead of {short(want.instead_of)}, which had failed before it"
+    elif want.auto_revert:
+        missing = f"{short(seen.fallback)}, the last healthy one, can no longer be had: {seen.kept_missing}"
+        reason += f"; {missing}" if seen.fallback else "; there is no digest before it that was healthy and is kept"
+    return Finding(verdict, reason)
 
 
 def needs_another_run(want: Desired, seen: Observed) -> bool:

@@ -18,12 +18,14 @@ from agent_haymaker.locks import FileLock
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, applied, load_inventory
 from reconciler.load import load
-from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict
+from reconciler.model import Desired, LeftAlone, Observed, Plan, RunPhase, Verb, Verdict
 from reconciler.observe import World, find_unowned, observe
+from reconciler.order import find_renames
 from reconciler.plan import Removals, make_plan
+from reconciler.revert import in_force, stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from agent_haymaker.engines import Engine
@@ -58,7 +60,8 @@ class Pass:
     loaded: Loaded
     inventory: Inventory
     world: World
-    want: dict[str, Desired]
+    want: dict[str, Desired]  # as the manifests say
+    in_force: Mapping[str, Desired]  # what is to run: the last healthy digest in place of one that failed
     seen: dict[str, Observed]
     plan: Plan
     purse: Purse | None = None  # what counted against budgets as the pass began
@@ -134,6 +137,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     missing = [name for name in want if name not in seen]
     for name, record in (find_unowned(app.home, inventory, missing) if missing else {}).items():
         seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
+    _find_kept(app, world, want, seen)
 
     purse = _purse(app, engine, loaded, world, want)
 
@@ -159,7 +163,43 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
-    return Pass(request, engine, loaded, inventory, world, want, seen, plan, purse=purse)
+    done = Pass(request, engine, loaded, inventory, world, want, {}, seen, plan, purse=purse)
+    done.in_force = _in_force(done)
+    return done
+
+
+def _find_kept(app: App, world: World, want: dict[str, Desired], seen: dict[str, Observed]) -> None:
+    """Give each that runs the last healthy digest, or may have to go back to one, what is kept of that."""
+    asked = {n: w for w in want.values() if w.auto_revert for n in (*w.renamed_from, w.name)}
+    for name in asked.keys() & seen.keys():
+        found = seen[name]
+        at_work = found.phase is RunPhase.RUNNING and not found.stalled
+        if not found.held and (at_work or not found.fallback):
+            continue
+        from reconciler.kept import find_missing, load_kept
+
+        kept, missing = None, ""
+        if found.held:
+            kept = applied(world.entries[name])
+        else:
+            kept, missing = load_kept(app.home, found.deployment_id, found.fallback)
+        if kept is not None and not at_work:
+            missing = find_missing(app.home, kept)
+        seen[name] = replace(found, kept=kept, kept_missing=missing)
+
+
+def _in_force(done: Pass) -> Mapping[str, Desired]:
+    """Give what is to run once the plan is carried out."""
+    if not any(want.auto_revert for want in done.want.values()):
+        return done.want
+    renamed = find_renames(done.want, done.seen, done.plan.fleet)
+    now = in_force(done.want, done.seen, renamed)
+    soon = {}
+    for name in {a.name for a in done.plan.actions if a.reverts}:
+        kept = done.seen[renamed.get(name, name)].kept
+        assert kept is not None, "whoever reverts knows to what"
+        soon[name] = stand_in(done.want[name], kept)
+    return {**now, **soon} if soon else now
 
 
 def _purse(app: App, engine: Engine, loaded: Loaded, world: World, want: dict[str, Desired]) -> Purse | None:

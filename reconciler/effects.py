@@ -22,9 +22,10 @@ from reconciler.history import append_history, history_line, next_generation, re
 from reconciler.inventory import Entry, Intent, Run, desired_json
 from reconciler.ledger import charge_of
 from reconciler.masking import Mask
-from reconciler.model import AppliedSpec, Desired, Verb
+from reconciler.model import AppliedSpec, Desired, Verb, short
 from reconciler.records import remove_state, state_path, state_record
 from reconciler.spending import usage_of
+from reconciler.succession import Succession
 from reconciler.usage import is_cut
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ class Effects:
     _group: GroupCommit = field(init=False)
     _states: GroupWrite = field(init=False)
     _ledger: GroupCharge = field(init=False)
+    _digests: Succession = field(init=False)
 
     def __post_init__(self) -> None:
         self._current = dict(self.world.entries)
         self._group = GroupCommit(self.journal)
         self._states = GroupWrite()
         self._ledger = GroupCharge(self.home, self._open_keys)
+        self._digests = Succession(self.home, self.world.seen, self.now)
 
     def deadline(self, action: Action) -> float:
         """Give the longest that an action may take, in seconds."""
@@ -142,8 +145,10 @@ class Effects:
         attempt = entry.run.attempt + 1 if same and entry.run is not None else 1
         old = entry.run
         if not same:
-            entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0)
+            entry = await self._digests.follow(entry, want, reverts=action.reverts)
         await self._run(action, replace(_declared(entry, want, self.root), waits=""), attempt=attempt, old=old)
+        if action.reverts:
+            return f"reverted {want.name} to {short(want.digest)}, the last healthy digest"
         return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
 
     async def _run(self, action: Action, entry: Entry, *, attempt: int, old: Run | None = None) -> None:
@@ -153,6 +158,7 @@ class Effects:
         try:
             caps = self._admit(want, key)
             spec = await self._spec(want, entry, caps)
+            await self._digests.keep(entry, want, spec.files)
         except HaymakerError as error:
             if entry.name not in self._current:  # so that it is seen, and why it does not run
                 await self._intend(action, replace(entry, waits=error.what))
@@ -185,6 +191,7 @@ class Effects:
         )
         self._take(entry.name, entry)
         await self._group.commit()
+        self._digests.trim(entry, want)
 
     async def _conclude_failed_start(self, entry: Entry, error: HaymakerError) -> None:
         assert entry.run is not None
@@ -208,8 +215,9 @@ class Effects:
         told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled))
         await self._intend(action, told if told != entry else None)  # what it is stopped for must outlive this pass
         entry = replace(await self._stop_run(told), failures=entry.failures + 1 if stalled else entry.failures)
-        if want is not None and not action.replaces:
-            entry = _declared(entry, want, self.root)
+        if want is not None:
+            entry = self._digests.note_health(entry, want)
+            entry = entry if action.replaces else _declared(entry, want, self.root)
         await self._conclude(await self._with_state(entry))
         return f"stopped {action.name}"
 
@@ -236,6 +244,7 @@ class Effects:
             )
             run = replace(run, checks=tuple(results), goal_met=all(r["passed"] is not False for r in results))
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
+        entry = self._digests.note_health(entry, want)
         entry = await self._charge(entry, mask)
         left = await self._keep_artifacts(entry, handle)
         self._remember(entry)
@@ -252,14 +261,19 @@ class Effects:
             if entry.run is not None and entry.run.handle is not None:
                 await self.engine.retire(Handle.from_json(entry.run.handle), whole=not want.service)
                 await self._forget(entry.run)
-            entry = replace(entry, generation=entry.generation + 1, digest=want.digest, failures=0, run=None)
-        await self._conclude(await self._with_state(_declared(entry, want, self.root)))
+            entry = replace(await self._digests.follow(entry, want), run=None)
+        if entry.digest == want.digest:
+            await self._digests.keep(entry, want)
+        entry = _declared(entry, want, self.root)
+        await self._conclude(await self._with_state(entry))
+        self._digests.trim(entry, want)
         return f"updated {action.name}"
 
     async def _rename(self, action: Action) -> str:
         entry = self._current[action.old_name]
         await self._intend(action, None)
         rename_history(self.home, entry, action.name, at=self.now())
+        self.world.seen[action.name] = replace(self.world.seen[action.old_name], name=action.name)
         entry = await self._with_state(replace(entry, name=action.name))
         await self._conclude(entry, removes=action.old_name)
         return f"renamed {action.old_name} to {action.name}"
@@ -285,6 +299,7 @@ class Effects:
                 await self.engine.forget(handle)
             remove_state(self.home, entry.id)
             self._remember(entry, event="removed")
+        self._digests.drop(entry)
         await self._conclude(None, name=action.name)
         return f"deleted {action.name}{left}" if entry.deletion_policy != "Orphan" else f"let {action.name} go"
 
@@ -476,6 +491,9 @@ def _declared(entry: Entry, want: Desired, root: str) -> Entry:
         suspended=want.suspend,
         stopped=want.stopped,
         service=want.service,
+        held=entry.held if want.instead_of == entry.held.get("digest") else {},
+        was_healthy=entry.was_healthy and want.auto_revert,
+        fallback=entry.fallback if want.auto_revert else "",
         progress_deadline=want.progress_deadline,
         depends_on=tuple((d.name, d.condition) for d in want.depends_on),
     )

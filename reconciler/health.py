@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from reconciler.model import RunPhase, Verdict
+from reconciler.model import RunPhase, Verdict, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +34,7 @@ STUCK = "DependencyNotMet"  # the reason of one that waits for what will not com
 
 
 OVER_BUDGET = "BudgetExceeded"
+REVERTED = "Reverted"  # the reason of one that runs the last healthy digest, since its manifest's failed
 
 
 class Sync(StrEnum):
@@ -76,6 +77,7 @@ class Status:
 _OUT_OF_SYNC = frozenset(
     {Verdict.DRIFTED, Verdict.MISSING, Verdict.UNWANTED, Verdict.HALTED, Verdict.OUTDATED, Verdict.WAITING_FOR_END}
     | {Verdict.FAILED, Verdict.ORPHANED, Verdict.PROTECTED, Verdict.HELD, Verdict.CONFLICTED, Verdict.INVALID}
+    | {Verdict.REVERTING, Verdict.REVERTED}
 )
 
 
@@ -96,7 +98,7 @@ def describe(
     sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding)
     if fleet_reason and not message:
         message = fleet_reason
-    action = _NEXT.get(finding.verdict, "") if finding is not None else ""
+    action = _NEXT[finding.verdict] if finding is not None else _NEXT[Verdict.REVERTED] if reason == REVERTED else ""
     if seen.stuck and finding is not None and finding.verdict is Verdict.HALTED:
         action = "nothing, until its dependency is mended or its manifest changes"
     due = finding.wait if finding is not None else None
@@ -114,7 +116,7 @@ def _sync(seen: Observed, finding: Finding | None) -> Sync:
     if seen.doubt or (finding is not None and finding.verdict is Verdict.UNKNOWN):
         return Sync.UNKNOWN
     if finding is None:
-        return Sync.SYNCED
+        return Sync.OUT_OF_SYNC if seen.held else Sync.SYNCED
     return Sync.OUT_OF_SYNC if finding.verdict in _OUT_OF_SYNC else Sync.SYNCED
 
 
@@ -128,6 +130,9 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
             return Health.STALLED, "Stalled", seen.stalled
         case RunPhase.STOPPED if seen.stalled and not seen.stopped:
             return Health.STALLED, "Stalled", f"it was stopped: {seen.stalled}"
+        case RunPhase.RUNNING if seen.held:
+            held = f"{short(seen.held)} failed and is held ({seen.held_why})"
+            return Health.DEGRADED, REVERTED, f"{held}; {short(seen.digest)}, the last healthy one, runs instead"
         case RunPhase.RUNNING if seen.service:
             return Health.HEALTHY, "Running", "running as declared"
         case RunPhase.RUNNING:
@@ -158,6 +163,7 @@ def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
         return Health.DEGRADED, OVER_BUDGET, f"its run ended, its budget was spent: {seen.over_budget}"
     if seen.service:
         again = f", {seen.failures} failed runs in a row" if seen.failures > 1 else ""
+        again += f"; {short(seen.held)} failed before it and is held" if seen.held else ""
         return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text}){again}"
     if not seen.recorded:
         return Health.PROGRESSING, "Ended", f"its run ended ({seen.exit_text}); the next pass records it"
@@ -183,6 +189,8 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.UNKNOWN: "nothing, until the doubt is cleared",
     Verdict.IN_DOUBT: "nothing, until a person decides: set the annotation haymaker/restartedAt to run it again",
     Verdict.GIVEN_UP: "nothing, until its manifest changes or has another haymaker/restartedAt",
+    Verdict.REVERTING: "run the last healthy digest instead",
+    Verdict.REVERTED: "nothing, until its manifest has another digest",
     Verdict.OVER_BUDGET: "nothing, until its budget allows a run",
     Verdict.HELD: "nothing, as its policy says",
     Verdict.CONFLICTED: "nothing, until one fleet gives it up",

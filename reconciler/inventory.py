@@ -79,6 +79,9 @@ class Entry:
     service: bool = False
     progress_deadline: float | None = None  # seconds
     failures: int = 0
+    was_healthy: bool = False  # see revert.was_healthy; of this digest, and only where update.autoRevert asks
+    fallback: str = ""  # the digest to go back to, kept; "" where there is none
+    held: Mapping[str, Any] = field(default_factory=dict)  # digest, reason and at, while that one runs instead
     created_at: float = 0.0
     depends_on: tuple[tuple[str, str], ...] = ()  # name and condition of each
     waits: str = ""  # why it has no run yet, as the last pass put it

@@ -56,7 +56,7 @@ def run_spec(
         env=env,
         workspace=entry.id,
         owner=entry.fleet,
-        files=_files(want),
+        files=run_files(want),
         timeout_seconds=want.timeout,
         grace_seconds=want.grace,
         memory_bytes=limits.get("memory"),
@@ -80,7 +80,13 @@ def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declar
     return env
 
 
-def _files(want: Desired) -> dict[str, bytes]:
+def run_files(want: Desired) -> dict[str, bytes]:
+    """
+    Give what a run finds in its workspace, by its place there.
+
+    Raises:
+        TryAgain: a file changed after its digest was taken.
+    """
     files = {name: text.encode() for name, text in want.recipe.inline_files.items()}
     for name, path in want.recipe.files.items():
         try:

@@ -136,6 +136,8 @@ class Recipe:
     files: dict[str, str] = field(default_factory=dict)
     file_digests: dict[str, str] = field(default_factory=dict)
     inline_files: dict[str, str] = field(default_factory=dict)  # workspace path -> text (goal.inline)
+    code_files: dict[str, str] = field(default_factory=dict)  # absolute path -> sha256, of the ./ words of its command
+    installed: dict[str, str] = field(default_factory=dict)  # the installed workload that it runs on -> its code
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Desired:
     progress_deadline: float | None = None  # None: it may be silent for as long as it likes
     on_stalled: str = "report"  # report, stop, restart
     strategy: str = "Recreate"  # Recreate, OnCompletion, Manual
+    auto_revert: bool = False  # of a service: go back to the last healthy digest where this one fails
+    instead_of: str = ""  # the manifest's digest, which is held, where this is the last healthy one
     has_checks: bool = False
     criteria: tuple[
         Json, ...
@@ -204,6 +208,11 @@ class Desired:
 
 
 _PLAIN = tuple(n for n in Desired.__slots__ if n not in ("spec", "source", "recipe", "backoff", "depends_on"))
+
+
+def short(digest: str) -> str:
+    """Give a digest as people are shown it."""
+    return digest[:14]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +277,12 @@ class Observed:
     over_budget: str = ""  # by what its run ended, where its budget was spent: "$5 of $5 spent"
     refused: str = ""  # why its budget, or the fleet's, allows no start; "" where it does, or none is wanted
     stuck: str = ""  # why what it waits for will not come by itself; "" where it waits for nothing, or may go on
+    was_healthy: bool = False  # an earlier run of this digest, or one before that, was healthy
+    fallback: str = ""  # the last digest before this one that was healthy
+    held: str = ""  # the manifest's digest, where that failed and this one runs instead
+    held_why: str = ""
+    kept: Desired | None = None  # what was kept of the fallback, or of this digest where another one is held
+    kept_missing: str = ""  # why that can no longer be started
     stalled: str = ""  # in what way it makes no progress, or made none and was ended for it
     stalls_at: float | None = None  # when the live run counts as stalled unless it makes progress before
 
@@ -293,6 +308,8 @@ class Verdict(StrEnum):
     FAILED = "Failed"
     BACKING_OFF = "BackOff"
     GIVEN_UP = "GivenUp"
+    REVERTING = "Reverting"  # its digest failed, and update.autoRevert asks for the last healthy one
+    REVERTED = "Reverted"  # that one runs, and the manifest's is held
     OVER_BUDGET = "BudgetExceeded"  # no start, for the money's sake
     COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict
     OUTDATED = "Outdated"  # only what applies in place differs
@@ -332,6 +349,7 @@ class Action:
     replaces: bool = False  # a stop or start that is half of a replacement
     starts: bool = False  # a CREATE or START after which a new run exists
     stalled: bool = False  # a STOP that ends a run because it makes no progress
+    reverts: str = ""  # of a START that runs the last healthy digest: why the manifest's is held
     needs_consent: bool = False
     old_name: str = ""  # of a RENAME
     changes: tuple[str, ...] = ()  # field by field, "config.workers 10 → 25"

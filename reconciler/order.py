@@ -1,5 +1,5 @@
 """
-Dependency order: which deployment comes before which. Pure.
+Which deployment comes before which, and which one continues another under a new name. Pure.
 """
 
 from __future__ import annotations
@@ -47,3 +47,16 @@ def by_dependency(items: Mapping[str, Desired] | Mapping[str, Observed]) -> list
                 (before, False) for before in sorted(_names_before(items[name]), reverse=True) if before in items
             )
     return plain
+
+
+def find_renames(want: Mapping[str, Desired], seen: Mapping[str, Observed], fleet: str) -> dict[str, str]:
+    """Map each new name to the deployed old one that it continues. First claim in name order wins."""
+    renames: dict[str, str] = {}
+    for name in sorted(want):
+        if name in seen:
+            continue
+        for old in want[name].renamed_from:
+            if old in seen and old not in want and seen[old].fleet == fleet and old not in renames.values():
+                renames[name] = old
+                break
+    return renames

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from agent_haymaker.lean import dataclass, field, replace
-from reconciler.classify import classify, failures_after, needs_another_run
+from reconciler.classify import can_revert, classify, failures_after, needs_another_run
 from reconciler.dependencies import HOLDS, Outlook, outlook
 from reconciler.digest import diff_specs
-from reconciler.model import BUDGET_SPENT_CODE, Action, LeftAlone, Plan, RunPhase, Verb, Verdict
-from reconciler.order import by_dependency
+from reconciler.model import BUDGET_SPENT_CODE, Action, LeftAlone, Plan, RunPhase, Verb, Verdict, short
+from reconciler.order import by_dependency, find_renames
+from reconciler.revert import in_force, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -53,12 +54,14 @@ class _Draft:
 
     def add(
         self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
-        replaces: bool = False, starts: bool = False, stalled: bool = False, needs_consent: bool = False,
-        old_name: str = "",
+        replaces: bool = False, starts: bool = False, stalled: bool = False, reverts: str = "",
+        needs_consent: bool = False, old_name: str = "",
     ) -> int:  # fmt: skip
         number = len(self.actions) + 1
         self.actions.append(
-            Action(number, verb, name, cause, after, replaces, starts, stalled, needs_consent, old_name, changes)
+            Action(
+                number, verb, name, cause, after, replaces, starts, stalled, reverts, needs_consent, old_name, changes
+            )
         )
         return number
 
@@ -86,10 +89,11 @@ def make_plan(
     `only`, the others are looked at (for what waits for them) and left as they are. Without `purse` there is no budget.
     """
     removals = removals or Removals()
+    renamed = find_renames(want, seen, policy.name)
+    want = in_force(want, seen, renamed)
     draft = _Draft(want, seen, policy, now, purse.copy() if purse is not None else None)
     live = (RunPhase.RUNNING, RunPhase.UNREACHABLE)
     draft.live = sum(1 for o in seen.values() if o.fleet == policy.name and o.phase in live)
-    renamed = _find_renames(want, seen, policy.name)
     taken = frozenset(renamed.values())
     for name in by_dependency(want):
         _note_stuck(draft, want[name])
@@ -109,19 +113,6 @@ def make_plan(
     draft.left.sort(key=lambda item: item.name)
     recheck = min(draft.waits, default=None)
     return Plan(policy.name, tuple(draft.actions), tuple(draft.left), recheck, tuple(draft.notes))
-
-
-def _find_renames(want: Mapping[str, Desired], seen: Mapping[str, Observed], fleet: str) -> dict[str, str]:
-    """Map each new name to the deployed old one that it continues. First claim in name order wins."""
-    renames: dict[str, str] = {}
-    for name in sorted(want):
-        if name in seen:
-            continue
-        for old in want[name].renamed_from:
-            if old in seen and old not in want and seen[old].fleet == fleet and old not in renames.values():
-                renames[name] = old
-                break
-    return renames
 
 
 def _plan_one(draft: _Draft, want: Desired, seen: Observed | None, old_name: str | None) -> None:
@@ -144,7 +135,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
     match found.verdict:
         case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT:
             draft.leave(name, found.verdict, reason, blocked=True)
-        case Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED | Verdict.OVER_BUDGET:
+        case Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED | Verdict.OVER_BUDGET | Verdict.REVERTED:
+            if found.wait is not None:
+                draft.waits.append(found.wait)
             draft.leave(name, found.verdict, reason, blocked=True)
         case Verdict.SUSPENDED:
             if seen is not None and not seen.suspended:
@@ -164,6 +157,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
         case Verdict.OVERDUE:
             assert seen is not None
             _plan_end_of_stalled(draft, want, seen, reason, after)
+        case Verdict.REVERTING:
+            assert seen is not None
+            _plan_revert(draft, want, seen, reason, after)
         case Verdict.OUTDATED:
             assert seen is not None
             changes = _in_place_changes(want, seen)
@@ -200,14 +196,15 @@ def _plan_create(draft: _Draft, want: Desired, after: tuple[int, ...]) -> None:
 
 
 def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...], *, replaces: bool = False,
-                changes: tuple[str, ...] = ()) -> None:  # fmt: skip
+                reverts: str = "", changes: tuple[str, ...] = ()) -> None:  # fmt: skip
     gate = _gate(draft, want)
     if gate.waits:
         draft.leave(want.name, gate.verdict, gate.waits, blocked=gate.blocked)
         return
     number = draft.add(
-        Verb.START, want.name, reason, after=(*after, *gate.more), starts=True, replaces=replaces, changes=changes
-    )
+        Verb.START, want.name, reason, after=(*after, *gate.more), starts=True, replaces=replaces, reverts=reverts,
+        changes=changes,
+    )  # fmt: skip
     _count_start(draft, want.name, number, gate)
 
 
@@ -229,6 +226,14 @@ def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, aft
     _plan_start(draft, want, reason, after, replaces=True, changes=changes)
 
 
+def _plan_revert(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    assert seen.kept is not None, "whoever reverts knows to what"
+    back = stand_in(want, seen.kept)
+    cause = f"{reason}; {short(want.digest)} is held, and {short(back.digest)}, the last healthy one, runs instead"
+    changes = diff_specs(seen.spec, back.spec)
+    _plan_start(draft, back, cause, after, replaces=True, reverts=reason, changes=changes)
+
+
 def _plan_record(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
     checks = " and run its checks" if want.has_checks and not want.service and seen.phase is RunPhase.ENDED else ""
     number = draft.add(Verb.RECORD, want.name, f"{reason}; write it down{checks}", after=after)
@@ -246,7 +251,7 @@ def _plan_record(draft: _Draft, want: Desired, seen: Observed, reason: str, afte
 def _plan_end_of_stalled(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
     number = draft.add(Verb.STOP, want.name, reason, after=after, stalled=True)
     draft.live -= 1
-    if want.on_stalled == "restart":
+    if want.on_stalled == "restart" or can_revert(want, seen):
         ended = replace(seen, phase=RunPhase.STOPPED, recorded=True, ended_at=draft.now, exit_text="it stalled")
         _plan_pair(draft, want, replace(ended, failures=failures_after(want, ended)), (number,))
 

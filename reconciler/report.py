@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-_SYMBOLS = {"create": "+", "replace": "-/+", "delete": "-", "blocked": "!", "waiting": "=", "unchanged": "="}
+_SYMBOLS = {
+    "create": "+",
+    "replace": "-/+",
+    "revert": "-/+",
+    "delete": "-",
+    "blocked": "!",
+    "waiting": "=",
+    "unchanged": "=",
+}
 _WAITING = frozenset({Verdict.HALTED, Verdict.BACKING_OFF, Verdict.WAITING_FOR_END, Verdict.DRIFTED})
 
 
@@ -26,7 +34,7 @@ class Line:
     """One line of a plan: what happens to one deployment, and why."""
 
     symbol: str
-    word: str  # create, start, stop, update, record, rename, replace, delete, blocked, waiting, unchanged
+    word: str  # create, start, stop, update, record, rename, replace, revert, delete, blocked, waiting, unchanged
     name: str
     cause: str
     changes: tuple[str, ...] = ()
@@ -56,7 +64,7 @@ def plan_lines(plan: Plan, *, unchanged: bool = False) -> list[Line]:
 
 
 def _line(action: Action) -> Line:
-    word = "replace" if action.replaces else action.verb.value
+    word = "revert" if action.reverts else "replace" if action.replaces else action.verb.value
     return Line(_SYMBOLS.get(word, "~"), word, action.name, action.cause, action.changes)
 
 
@@ -75,7 +83,7 @@ def _weigh(words: Iterable[tuple[str, str]]) -> list[str]:
     """Give one word for each name among (name, word): the weightiest of its own."""
     most: dict[str, str] = {}
     for name, word in words:
-        kind = word if word in _WEIGHT else "change"
+        kind = word if word in _WEIGHT else "replace" if word == "revert" else "change"
         if _WEIGHT[kind] > _WEIGHT.get(most.get(name, ""), 0):
             most[name] = kind
     return list(most.values())
@@ -130,6 +138,7 @@ def action_json(action: Action) -> dict[str, Any]:
         "after": list(action.after),
         "replaces": action.replaces,
         "starts": action.starts,
+        "reverts": action.reverts or None,
         "needsConsent": action.needs_consent,
         "oldName": action.old_name or None,
     }

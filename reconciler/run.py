@@ -42,7 +42,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         engine=done.engine,
         inventory=done.inventory,
         journal=journal,
-        want=done.want,
+        want=done.in_force,
         world=done.world,
         now=app.now,
         new_id=app.new_id,

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 # What the plan cannot mend is its health, not a guard: `apply --wait` and `status --exit-status` tell of it.
-_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED})
+_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED}) | {
+    Verdict.REVERTED
+}
 
 
 PATH = Option(

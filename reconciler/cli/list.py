@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconciler.lookup import Found
 
-_HEADS = ("NAME", "WORKLOAD", "HEALTH", "SYNC", "STATUS", "AGE")
+_HEADS = ("NAME", "WORKLOAD", "HEALTH", "REASON", "SYNC", "STATUS", "AGE")
 _WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
 
 
@@ -40,7 +40,8 @@ def _text(found: list[Found], now: float, output: str) -> str:
 
 def _row(one: Found, now: float) -> tuple[str, ...]:
     health, sync, reason, _ = brief(one)
-    return one.name, one.workload, reason if one.unmanaged else health, sync, one.status, when(one, now)
+    shown = (reason, "") if one.unmanaged else (health, reason)
+    return one.name, one.workload, *shown, sync, one.status, when(one, now)
 
 
 def _more(one: Found) -> tuple[str, ...]:

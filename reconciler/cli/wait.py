@@ -236,6 +236,8 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return seen.doubt
     if seen.suspended:
         return "suspend: true; haymaker leaves it alone"
+    if seen.held and seen.phase is RunPhase.RUNNING:
+        return status_of(found).message
     if not seen.recorded and not seen.stalled:
         return ""
     entry = entry if entry.desired else find_thoroughly(app, entry.name).entry  # a state record has no spec

@@ -24,6 +24,7 @@ from reconciler.journal import read_backwards
 from reconciler.lookup import Found, fate, find_thoroughly, fleet_root, known_names, not_found
 from reconciler.model import Finding, Verdict
 from reconciler.report import plan_lines
+from reconciler.revert import in_force
 
 if TYPE_CHECKING:
     from reconciler.inventory import Inventory
@@ -90,7 +91,13 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
     if done is not None:
         policy = done.loaded.fleet
         if want is not None or seen is not None:
-            finding = classify(want, seen, fleet=policy.name, now=app.now(), self_heal=policy.self_heal)
+            finding = classify(
+                in_force(done.want, done.seen, {}).get(name),
+                seen,
+                fleet=policy.name,
+                now=app.now(),
+                self_heal=policy.self_heal,
+            )
         elif problems:
             finding = Finding(Verdict.INVALID, "its manifest is wrong, and no good one was ever applied")
     return Reasons(

@@ -7,8 +7,8 @@ from typing import Any
 from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
 
 # What deployments have in common is a shape, kept once: [context, settings, spec, fields], the context being
-# [workload, key, argv, path_prefix, workload_dir]. A record is the rest: [line, shape, references, digest, spec,
-# recipe].
+# [workload, key, argv, path_prefix, workload_dir, code_files, installed]. A record is the rest: [line, shape,
+# references, digest, spec, recipe].
 _APART = frozenset({"name", "workload", "digest", "source", "spec", "recipe", "settings"})
 _OWN = frozenset({"workload", "config", "goal", "env", "files", "inPlaceConfig"})
 _RECIPE = ("config", "files", "file_digests", "inline_files")
@@ -32,7 +32,8 @@ def encode_shape(desired: Desired, context: str, defaults: Json) -> list[Any]:
         if key not in _OWN and defaults[key] != value
     }
     recipe = desired.recipe
-    about = [desired.workload, context, list(recipe.argv), recipe.path_prefix, recipe.workload_dir]
+    about: list[Any] = [desired.workload, context, list(recipe.argv), recipe.path_prefix, recipe.workload_dir]
+    about += [recipe.code_files, recipe.installed]
     return [about, desired.settings, spec, kept]
 
 
@@ -79,6 +80,8 @@ def decode_desired(name: str, file: str, root: str, record: list[Any], shape: li
         extra.get("files") or {},
         extra.get("file_digests") or {},
         extra.get("inline_files") or {},
+        about[5],
+        about[6],
     )
     return Desired(name, about[0], digest, Source(file, line), spec, recipe, settings=settings, **kept)
 

@@ -183,7 +183,11 @@ class Update(Model):
     strategy: Literal["Recreate", "OnCompletion", "Manual"] = Field(
         default="Recreate", description="Recreate: stop and start. OnCompletion: let it end first. Manual: ask."
     )
-    auto_revert: bool = Field(default=False, description="Go back to the last healthy digest. Not supported yet.")
+    auto_revert: bool = Field(
+        default=False,
+        description="Services: hold a digest that failed, and run the last one that was healthy, until the manifest "
+        "changes.",
+    )
 
 
 class Caps(Model):

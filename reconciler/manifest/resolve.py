@@ -22,7 +22,7 @@ from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, nearest, show
-from reconciler.manifest.workloads import GOAL_RUNTIME, is_goal_agent
+from reconciler.manifest.workloads import GOAL_RUNTIME, installed_code, is_goal_agent
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 from reconciler.values import KEYRING_FIX
 
@@ -111,6 +111,11 @@ class _Resolution:
         if run["progressDeadline"] is None and run["mode"] == "task":
             run["progressDeadline"] = TASK_PROGRESS_SECONDS
         spec["run"] = run
+        if run["mode"] != "service" and (declared.raw.get("update") or {}).get("autoRevert"):
+            declared.complain(
+                "autoRevert is for services: a task ends, and what is done is not undone by an older one",
+                "remove it, or set run.mode: service", "update", "autoRevert",
+            )  # fmt: skip
         if run["backoff"]["maxDuration"] < run["backoff"]["duration"]:
             declared.complain("backoff.maxDuration is below backoff.duration", "raise it", "run", "backoff")
         return spec
@@ -360,6 +365,7 @@ class _Resolution:
             "inPlaceConfig": [key for key in in_place if key in config],
         }
         backoff = run["backoff"]
+        auto_revert = spec["update"]["autoRevert"] and run["mode"] == "service"
         return Desired(
             name=declared.name,
             workload=workload.name,
@@ -375,6 +381,8 @@ class _Resolution:
                 files=self.recipe_files,
                 file_digests=self.recipe_digests,
                 inline_files=self.inline_files,
+                code_files=workload.files if auto_revert else {},
+                installed=installed_code(workload) if auto_revert else {},
             ),
             labels=declared.labels,
             annotations=declared.annotations,
@@ -390,6 +398,7 @@ class _Resolution:
             progress_deadline=run["progressDeadline"] or None,
             on_stalled=run["onStalled"],
             strategy=spec["update"]["strategy"],
+            auto_revert=auto_revert,
             has_checks=self._has_checks(spec),
             criteria=self.criteria,
             depends_on=tuple(Dependency(item["name"], item["condition"]) for item in spec["dependsOn"]),

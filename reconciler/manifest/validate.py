@@ -34,7 +34,6 @@ _LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("run", "schedule"), None),
     (("run", "timeZone"), "UTC"),
     (("run", "concurrencyPolicy"), "Forbid"),
-    (("update", "autoRevert"), False),
 )
 _LATER_FLEET: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("source",), "worktree"),

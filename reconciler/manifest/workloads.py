@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GROUP = "agent_haymaker.workloads"
 GOAL_RUNTIME = "goal-agent"
 """The installed workload that runs what is of type prompt."""
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 _OURS = "agent-haymaker"
 
 
@@ -53,6 +53,7 @@ class WorkloadDeclaration:
     goal: dict[str, str] = field(default_factory=dict)  # type prompt: {file} beside workload.yaml, or {inline}
     runs_on: str = ""  # the installed workload whose command this one uses
     runs_on_key: str = ""  # ... as it was then
+    runs_on_code: str = ""  # ... and its code
     problem: str = ""  # installed, but it cannot be used: why
 
     def to_json(self) -> dict[str, Any]:
@@ -162,7 +163,15 @@ def running_on(made: WorkloadDeclaration, installed: WorkloadDeclaration | None)
         config_schema=schema,
         runs_on=installed.name,
         runs_on_key=installed.key(),
+        runs_on_code=installed.code,
     )
+
+
+def installed_code(made: WorkloadDeclaration) -> dict[str, str]:
+    """Give the installed workload whose command this one is, with its code; {} where the command is its folder's."""
+    if made.runs_on:
+        return {made.runs_on: made.runs_on_code}
+    return {made.name: made.code} if made.origin == "installed" else {}
 
 
 def is_goal_agent(made: WorkloadDeclaration) -> bool:

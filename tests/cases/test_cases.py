@@ -40,6 +40,10 @@ def world(case: Path, desired):
         for ago in ("ended_at", "started_at"):
             if ago in facts:
                 facts[ago] = NOW - facts[ago]
+        if "kept" in facts:  # what differs from the manifest in the digest that can be gone back to
+            kept = facts.pop("kept")
+            facts["kept"] = replace(want, digest=kept["digest"], spec={**want.spec, **kept["spec"]})
+            facts["held"] = want.digest if facts.get("held") == "same" else ""
         seen[name] = replace(made, **{**facts, "phase": RunPhase(facts["phase"])})
     return seen
 

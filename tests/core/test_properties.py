@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from reconciler.model import Dependency, Observed, RunPhase, Verb
 from reconciler.plan import Removals, make_plan
 from reconciler.report import plan_json
+from reconciler.revert import in_force, stand_in
 from tests.core.words import FLEET, NOW, desired, observed
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def wants(draw):
             stopped=draw(st.booleans()),
             suspend=draw(st.sampled_from([False, False, False, True])),
             service=service,
+            auto_revert=service and draw(st.booleans()),
+            on_stalled=draw(st.sampled_from(["report", "stop", "restart"])),
             restart_policy=draw(st.sampled_from(["Never", "OnFailure", "Always"])),
             strategy=draw(st.sampled_from(["Recreate", "OnCompletion", "Manual"])),
             side_effects=draw(st.sampled_from(["none", "external"])),
@@ -57,10 +60,23 @@ def worlds(draw):
         phase = draw(st.sampled_from(list(RunPhase)))
         over = phase in (RunPhase.ENDED, RunPhase.STOPPED, RunPhase.LOST)
         code = draw(st.sampled_from([0, 1])) if phase is RunPhase.ENDED else None
+        digest = draw(st.sampled_from(DIGESTS))
+        kept = draw(st.sampled_from([None, desired(name, "1:old")]))
+        held = draw(st.sampled_from(["", *(d for d in DIGESTS if d != digest)]))
+        if held:  # then what is kept is what runs
+            kept = desired(name, digest)
         made[name] = observed(
             name,
             phase,
-            draw(st.sampled_from(DIGESTS)),
+            digest,
+            held=held,
+            held_why="it failed" if held else "",
+            kept=kept,
+            fallback="1:old" if kept and not held else "",
+            kept_missing=draw(st.sampled_from(["", "", "its prompt.md is gone"])) if kept else "",
+            stalled=draw(st.sampled_from(["", "it is silent"]))
+            if phase in (RunPhase.RUNNING, RunPhase.STOPPED)
+            else "",
             fleet=draw(st.sampled_from(["prod", "prod", "prod", "dev"])),
             doubt=draw(st.sampled_from(["", "", "", "its record is not JSON"])),
             recorded=over and draw(st.booleans()),
@@ -89,7 +105,9 @@ def apply_plan(plan, want, seen):
     world = dict(seen)
     for action in plan.actions:
         name = action.name
-        w = want.get(name)
+        w = in_force(want, world, {name: action.old_name} if action.old_name else {}).get(name)
+        if action.reverts:
+            w = stand_in(w, world[name].kept)
         if action.verb is Verb.DELETE:
             del world[name]
             continue
@@ -102,9 +120,12 @@ def apply_plan(plan, want, seen):
                 phase = RunPhase.RUNNING if action.starts else RunPhase.NONE
                 failures = o.failures if o.digest == w.digest else 0
                 o = replace(o, phase=phase, digest=w.digest, recorded=False, started_at=NOW, ended_at=None)
-                o = replace(o, goal_met=None, start_failed=False, failures=failures)
+                o = replace(o, goal_met=None, start_failed=False, failures=failures, stalled="")
+                if action.reverts:
+                    o = replace(o, held=w.instead_of, held_why=action.reverts, fallback="")
             case Verb.STOP:
                 o = replace(o, phase=RunPhase.STOPPED, recorded=True, ended_at=NOW)
+                o = replace(o, stalled=o.stalled if action.stalled else "")
             case Verb.RECORD:
                 o = replace(o, recorded=True)
             case Verb.UPDATE if o.digest != w.digest and o.phase is not RunPhase.RUNNING and not w.suspend:
@@ -113,6 +134,7 @@ def apply_plan(plan, want, seen):
                 pass
         if action.verb != Verb.RECORD and not (action.verb is Verb.STOP and action.replaces):
             o = replace(o, settings=w.settings, stopped=w.stopped, suspended=w.suspend, annotations=w.annotations)
+            o = replace(o, held=o.held if w.instead_of == o.held else "")
         world[name] = o
     return world
 
@@ -161,6 +183,18 @@ def test_the_order_of_the_input_does_not_matter(want, seen, rng: random.Random):
         return dict(pairs)
 
     assert plan_json(decide(want, seen)) == plan_json(decide(shuffled(want), shuffled(seen)))
+
+
+@given(wants(), worlds())
+@settings(max_examples=120, deadline=None)
+def test_what_is_held_is_started_by_no_plan(want, seen):
+    """A digest that failed stays put for as long as its manifest asks for it, and for a way back."""
+    held = {n: o.held for n, o in seen.items() if n in want and want[n].auto_revert and o.held == want[n].digest}
+    for action in decide(want, seen).actions:
+        if action.name in held and action.starts:
+            assert in_force(want, seen, {})[action.name].digest == seen[action.name].digest
+            assert not action.reverts
+        assert not action.reverts or (want[action.name].auto_revert and want[action.name].service)
 
 
 @given(wants(), worlds())

@@ -344,6 +344,43 @@ class StopStalled(Scenario):
         self.stalled()
 
 
+class Revert(Scenario):
+    """A service's new digest failed: the last healthy one takes its place, once, and stays."""
+
+    name = "revert"
+    kinds = frozenset({"write", "rename", "sync", "unlink", "connect"})
+    rest = "1 blocked"
+
+    def begin(self) -> None:
+        self.world.fleet()
+        self.declare("stay", 0)
+        self.world.apply()
+        self.good = self.world.entries()["web"]["digest"]
+
+    def declare(self, workload: str, turn: int) -> None:
+        run = {"backoffLimit": 0}
+        update = {"autoRevert": True}
+        self.world.declare("web", workload, run=run, update=update, config={"colour": f"shade {turn}"})
+
+    def change(self) -> None:
+        assert self.world.one("web")
+        self.declare("fail", self.turn)
+        self.world.apply()
+        eventually(lambda: self.world.starts("web") == 2 * self.turn + 2 and not self.world.everybody(), within=15)
+        self.before = self.world.starts("web")
+
+    def check(self) -> None:
+        self.world.check_exactly("web")
+        self.started("web", self.before, 1)
+        entry = self.world.entries()["web"]
+        assert entry["digest"] == self.good
+        assert "last: exit code 1" in entry["held"]["reason"]
+        assert f"shade {self.turn}" in self.world.manifests.joinpath("web.yaml").read_text()
+        kept = [p.name for p in (self.world.home / "kept").glob("*/*")]
+        assert self.good.replace(":", "-") in kept
+        assert len(kept) <= 3, kept
+
+
 SCENARIOS: dict[str, type[Scenario]] = {
     s.name: s
     for s in (
@@ -360,6 +397,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
         Bill,
         StopSpender,
         StopStalled,
+        Revert,
     )
 }
 

@@ -38,6 +38,7 @@ def test_the_effects_of_an_apply_are_all_seen(world):
         ("rename", "sync", 2, "before"),
         ("bill", "sync", 2, "after"),
         ("stop-stalled", "signal", 1, "after"),
+        ("revert", "connect", 1, "after"),
     ],
 )
 def test_a_kill_at_an_effect_is_made_good_by_the_next_apply(world, name, of, number, when):
