@@ -79,7 +79,7 @@ def verdict(want, seen, **facts) -> Finding:
         pytest.param(desired(side_effects="none"), observed(phase=RunPhase.LOST, recorded=True), Verdict.FAILED,
                      id="a lost task without side effects runs again"),
         pytest.param(RETRIED, ended(code=1, ended_at=NOW + 1), Verdict.BACKING_OFF, id="nor where the clock went back"),
-        pytest.param(RETRIED, ended(code=1, ended_at=NOW + 9e7), Verdict.FAILED, id="but no end years ahead is waited for"),
+        pytest.param(RETRIED, ended(code=1, ended_at=NOW + 9e7), Verdict.FAILED, id="but no end years ahead"),
         pytest.param(WANT, ended(start_failed=True, succeeded=False, failures=9, ended_at=NOW - 400), Verdict.FAILED,
                      id="what never started is tried for as long as it is declared"),
     ],
