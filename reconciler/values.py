@@ -208,6 +208,11 @@ def _from_keyring(service: str, username: str) -> str:
         raise _UnresolvedError(f"{entry}, and keyring is not installed", KEYRING_FIX) from None
     try:
         value: str | None = keyring.get_password(service, username)
+    except keyring.errors.NoKeyringError:
+        raise _UnresolvedError(
+            f"{entry}, and this machine has no keyring that can be asked",
+            "see `keyring --list-backends`; or take the value from a file or a command",
+        ) from None
     except Exception as error:  # noqa: BLE001 - a backend may raise anything
         raise _UnresolvedError(
             f"{entry}, which cannot be read ({type(error).__name__})", "unlock the keyring, then apply again"

@@ -23,6 +23,7 @@ LOCKS = {
     "runtime.txt": RUNTIME,
     "build.txt": BUILD,
     "dev.txt": [*RUNTIME, *(wanted for extra in MODELS for wanted in EXTRAS[extra]), *DEV, *BUILD],
+    "keyring.txt": [*RUNTIME, *EXTRAS["keyring"]],
     **{f"sdk-{sdk}.txt": [*RUNTIME, *EXTRAS[sdk], *GROUPS["test"]] for sdk in SDKS},
 }
 
@@ -58,7 +59,7 @@ def test_a_lock_names_the_hash_of_every_file(name):
 def test_there_is_no_other_lock_and_no_extra_without_one():
     assert {path.name for path in (ROOT / "requirements").glob("*.txt")} == set(LOCKS)
     assert EXTRAS["llm"] == [f"agent-haymaker[{','.join(MODELS)}]"]
-    assert set(EXTRAS) == {*MODELS, *SDKS, "llm", "keyring"}  # a desktop's keyring is for its desktop to pin
+    assert set(EXTRAS) == {*MODELS, *SDKS, "llm", "keyring"}
 
 
 @pytest.mark.parametrize("name", [name for name in LOCKS if name not in ("runtime.txt", "build.txt")])

@@ -23,3 +23,4 @@ for sdk in claude copilot microsoft; do
     compile "$@" --no-annotate --extra "$sdk" --group test pyproject.toml -o "requirements/sdk-$sdk.txt" \
         -c requirements/runtime.txt
 done
+compile "$@" --no-annotate --extra keyring pyproject.toml -o requirements/keyring.txt -c requirements/runtime.txt

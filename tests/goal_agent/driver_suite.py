@@ -16,6 +16,7 @@ import pytest
 from model_server import FOREVER, Turn, Usage, When, cut, fail, hang, say
 
 from agent_haymaker.testing import eventually
+from goal_agent.tree_suite import LONG_SECONDS, TreeSuite
 
 if TYPE_CHECKING:
     from model_server import ModelServer
@@ -38,11 +39,10 @@ LOOK = """\
 (cat /proc/[0-9]*/environ || ps axeww) 2>/dev/null | tr '\\0' '\\n' > others
 env > own
 """
-LONG_SECONDS = 90
 
 
-class DriverSuite:
-    """Subclass it as `Test...`, and every obligation is tested."""
+class Driving:
+    """How a test goes, for one sdk."""
 
     sdk: ClassVar[str]
     resumes: ClassVar[bool] = True
@@ -58,8 +58,6 @@ class DriverSuite:
         raise NotImplementedError
 
     config: ClassVar[dict[str, object]] = {}
-
-    # ---- how a test goes ----
 
     @pytest.fixture(autouse=True)
     def _at_hand(self, agent: Agent, serve: Any) -> None:
@@ -82,7 +80,14 @@ class DriverSuite:
     def kinds(self, done: Finished, kind: str) -> list[dict[str, Any]]:
         return [event for event in done.events if event["type"] == kind]
 
-    # ---- obligations ----
+    def scenario(self, hide: str, how: str) -> tuple[str, dict[str, str]]:
+        then = {"done": say("Done."), "failed": fail(401, "no", times=FOREVER)}.get(how, hang(times=FOREVER))
+        server = self.serve(self.shell(f"{hide}; echo hello > greeting"), then)
+        return GOAL, self.environment(server)
+
+
+class DriverSuite(Driving, TreeSuite):
+    """Subclass it as `Test...`, and every obligation is tested."""
 
     def test_a_tool_call_writes_a_file_and_the_check_proves_it(self) -> None:
         used = Usage(input=1000, output=20)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from model_server import Call, Turn, Usage, call, calls, say
 from model_server.fixtures import serve as serve
+from support.fixtures import world as world
 
 from goal_agent.driver_suite import GOAL, KEY, DriverSuite
 
@@ -81,6 +82,8 @@ class TestMiniOnAnthropic(MiniSuite):
 
 
 class TestMiniOnOpenAI(MiniSuite):
+    test_whatever_was_started_ends_with_the_agent_and_nobody_else_does = None  # shown above
+
     def environment(self, server: ModelServer) -> dict[str, str]:
         return {
             "LLM_PROVIDER": "openai",

@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from support.fixtures import world as world
 
 from agent_haymaker.testing import eventually
+from goal_agent.tree_suite import TreeSuite
 
 HEAD = "# Sample\n\n## Goal\n\nDo it.\n\n## Steps\n\n"
 
@@ -139,3 +141,12 @@ def test_a_disk_that_refuses_ends_the_run_and_leaves_nothing_running(agent, is_g
     assert process.returncode == 1
     assert said.splitlines()[-2:] == ["Goal not achieved: the agent cannot go on: File too large", "Exit code: 1"]
     assert is_gone(pids_of(agent)[0])
+
+
+class TestScriptUnderHaymaker(TreeSuite):
+    sdk = "script"
+    seconds = 5
+
+    def scenario(self, hide, how):
+        then = {"done": "true", "failed": "false"}.get(how, "sleep 86400")
+        return f"{HEAD}```sh\n{hide}\n{then}\n```\n", {}

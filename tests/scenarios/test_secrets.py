@@ -136,6 +136,17 @@ def test_a_keyring_that_is_not_installed_is_an_error_of_the_plan(world):
     assert "pip install 'agent-haymaker[keyring]'" in said.err
 
 
+def test_a_machine_without_a_keyring_is_told_from_a_locked_one(world):
+    raises = "def get_password(*_):\n    raise errors.NoKeyringError\n"
+    stand_in = f"class errors:\n    class NoKeyringError(RuntimeError): ...\n\n\n{raises}"
+    world.write("keyring.py", stand_in)
+    world.env["PYTHONPATH"] = str(world.manifests)
+    world.declare("web", env=[{"name": "KEY", "valueFrom": SOURCES["FROM_KEYRING"]}])
+    said = world.apply(code=None)
+    assert "the keyring entry mail/me, and this machine has no keyring that can be asked" in said.err
+    assert "keyring --list-backends" in said.err
+
+
 def resolve(argv: list[str], folder: Path) -> str:
     item = {"name": "KEY", "valueFrom": {"command": argv}}
     return values.resolve_env([item], dict(os.environ), source="a.yaml:1", folder=str(folder))["KEY"]

@@ -2,5 +2,6 @@
 
 from goal_agent.conftest import agent
 from model_server.fixtures import serve
+from support.fixtures import world
 
-__all__ = ["agent", "serve"]
+__all__ = ["agent", "serve", "world"]

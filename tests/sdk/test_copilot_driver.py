@@ -38,6 +38,13 @@ class TestCopilot(DriverSuite):
     def shell(self, command: str, turn: dict[str, Any] | None = None) -> Turn:
         return call("bash", turn or {}, command=command, description="as asked")
 
+    @pytest.mark.slow
+    def test_a_provider_may_speak_responses(self) -> None:
+        self.agent.env["COPILOT_PROVIDER_WIRE_API"] = "responses"
+        done = self.run(self.shell("echo hello > greeting"), say("Done."))
+        assert done.code == 0, done.log
+        assert "responses" in {asked.wire for asked in self.server.asked}
+
     def test_a_missing_key_is_told_before_anything_is_asked(self) -> None:
         self.serve()
         del self.agent.env["COPILOT_PROVIDER_BASE_URL"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goal_agent.driver_suite import KEY, DriverSuite
+from goal_agent.driver_suite import KEY, DriverSuite, Driving
 from model_server import Turn, call, say
+from support.azure_identity import TOKEN, managed_identity
 
 if TYPE_CHECKING:
     from model_server import ModelServer
@@ -49,7 +50,9 @@ class TestMicrosoft(DriverSuite):
         assert "both OpenAI's variables and AZURE_OPENAI_ENDPOINT are set" in done.closing[0]
 
 
-class TestMicrosoftOnAzure(DriverSuite):
+class TestMicrosoftOnAzure(Driving):
+    """The same driver, asking an Azure resource: with a key, and as the identity of its environment."""
+
     sdk = "microsoft"
 
     def environment(self, server: ModelServer) -> dict[str, str]:
@@ -62,3 +65,34 @@ class TestMicrosoftOnAzure(DriverSuite):
 
     def shell(self, command: str, turn: dict[str, Any] | None = None) -> Turn:
         return call("shell", turn or {}, command=command)
+
+    def test_a_key_asks_for_the_deployment(self) -> None:
+        done = self.run(self.shell("echo hello > greeting"), say("Done."))
+        assert (done.code, done.result["model"]) == (0, "scripted"), done.log
+        assert {request.headers["api-key"] for request in self.server.requests} == {KEY}
+        assert all("/deployments/scripted/" in request.path for request in self.server.requests)
+
+    def test_without_a_key_the_identity_of_the_environment_asks(self) -> None:
+        with managed_identity() as env:
+            self.agent.env |= env
+            self.server = self._serve(self.shell("echo hello > greeting"), say("Done."))
+            self.agent.env |= {**self.environment(self.server), "AZURE_OPENAI_API_KEY": ""}
+            done = self.agent.finish(self.start())
+        assert done.code == 0, done.log
+        assert {request.headers["authorization"] for request in self.server.requests} == {f"Bearer {TOKEN}"}
+
+    def test_without_a_key_and_an_identity_it_is_told_what_to_do(self) -> None:
+        self.server = self._serve()
+        self.agent.env |= {**self.environment(self.server), "AZURE_OPENAI_API_KEY": ""}
+        self.agent.env["AZURE_TOKEN_CREDENTIALS"] = "EnvironmentCredential"
+        done = self.agent.finish(self.start())
+        assert done.code == 4
+        assert "no identity of Azure to act as" in done.closing[0]
+        assert "set AZURE_OPENAI_API_KEY" in done.closing[0]
+
+    def test_a_deployment_that_is_not_named_is_told(self) -> None:
+        self.serve()
+        del self.agent.env["AZURE_OPENAI_DEPLOYMENT"]
+        done = self.agent.finish(self.start())
+        assert done.code == 2
+        assert "needs AZURE_OPENAI_DEPLOYMENT" in done.closing[0]

@@ -77,7 +77,7 @@ _MICROSOFT = SDK(
     ),
     needs=(
         "pip install 'agent-haymaker[microsoft]'",
-        "OPENAI_API_KEY and OPENAI_MODEL in the environment, or AZURE_OPENAI_ENDPOINT, _API_KEY and _DEPLOYMENT",
+        "OPENAI_API_KEY and OPENAI_MODEL in the environment, or AZURE_OPENAI_ENDPOINT, _DEPLOYMENT and maybe _API_KEY",
     ),
 )
 _MINI = SDK(

@@ -65,6 +65,8 @@ class MicrosoftDriver:
         except AgentFrameworkException as error:
             if ear.is_capped:
                 yield Ended("turns")
+            elif isinstance(error.__cause__, DriverError):
+                raise error.__cause__ from error
             else:
                 raise DriverError(str(error.__cause__ or error)) from error
         finally:
@@ -188,16 +190,16 @@ def _client(task: Task, environment: Mapping[str, str]) -> tuple[str, AsyncOpenA
         raise _misconfigured("both OpenAI's variables and AZURE_OPENAI_ENDPOINT are set", "set one or the other")
     if azure:
         model = task.model or get("AZURE_OPENAI_DEPLOYMENT")
-        key = get("AZURE_OPENAI_API_KEY")
-        if not model or not key:
+        if not model:
             raise _misconfigured(
-                "sdk `microsoft` on Azure needs AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT",
-                "put them under `env` of the manifest",
+                "sdk `microsoft` on Azure needs AZURE_OPENAI_DEPLOYMENT", "put it under `env`, or set config.model"
             )
         bypass_proxy(azure)
         version = get("AZURE_OPENAI_API_VERSION") or _AZURE_VERSION
+        azure_key = get("AZURE_OPENAI_API_KEY")
+        who: dict[str, Any] = {"api_key": azure_key} if azure_key else {"azure_ad_token_provider": _identity()}
         return model, AsyncAzureOpenAI(
-            api_key=key, azure_endpoint=azure, api_version=version, azure_deployment=model, **limits
+            **who, azure_endpoint=azure, api_version=version, azure_deployment=model, **limits
         )
     model = task.model or get("OPENAI_MODEL")
     if not key:
@@ -206,6 +208,24 @@ def _client(task: Task, environment: Mapping[str, str]) -> tuple[str, AsyncOpenA
         raise _misconfigured("sdk `microsoft` needs to know the model", "set config.model, or OPENAI_MODEL under `env`")
     bypass_proxy(get("OPENAI_BASE_URL", ""))
     return model, AsyncOpenAI(api_key=key, **limits)
+
+
+def _identity() -> Callable[[], Awaitable[str]]:
+    """Give what gives a token of the identity that Azure's own tools find here; it stands in for a key."""
+    from azure.core.exceptions import AzureError
+
+    from agent_haymaker.llm.identity import COGNITIVE_SERVICES, Identity, explain_azure
+
+    identity = Identity(COGNITIVE_SERVICES)
+
+    async def token() -> str:
+        try:
+            return await identity.token_async()
+        except AzureError as error:
+            fix = "set AZURE_OPENAI_API_KEY under `env` of the manifest, or give this machine an identity"
+            raise DriverError(explain_azure(error).words, fix=fix) from error
+
+    return token
 
 
 def _misconfigured(what: str, fix: str) -> DriverError:
