@@ -15,10 +15,11 @@ from reconciler.manifest.cache import Entry, Folder, Kept
 from reconciler.manifest.crosscheck import check_together
 from reconciler.manifest.defaults import FleetView
 from reconciler.manifest.models import DeploymentSpec
+from reconciler.manifest.policy import usable
 from reconciler.manifest.problems import Flaws
 from reconciler.manifest.reading import FileReader, Reading
 from reconciler.manifest.references import References
-from reconciler.manifest.resolve import resolve, usable
+from reconciler.manifest.resolve import resolve
 from reconciler.manifest.trees import Unreadable
 from reconciler.manifest.validate import Declared, declare, nearest
 from reconciler.manifest.workloads import (

@@ -7,7 +7,6 @@ Looks at the files that the document names, through the tree it came from; never
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -17,26 +16,24 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
 from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_digest, spec_digest
+from reconciler.manifest.checkschemas import inline_schemas
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file, unmet
 from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.models import DeploymentSpec
+from reconciler.manifest.policy import check_budget, check_workload
 from reconciler.manifest.trees import Unreadable, is_inside
-from reconciler.manifest.validate import check_overlay, nearest, show
-from reconciler.manifest.workloads import GOAL_RUNTIME, installed_code, is_goal_agent
+from reconciler.manifest.validate import check_overlay
+from reconciler.manifest.workloads import installed_code, is_goal_agent
 from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
 from reconciler.values import KEYRING_FIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.manifest.defaults import FleetView
     from reconciler.manifest.references import References
     from reconciler.manifest.validate import Declared, Path
     from reconciler.manifest.workloads import WorkloadDeclaration
 
 GOAL_FILE = "prompt.md"
-CAPS = ("maxTurns", "maxTokens", "maxCostUSD")
-TELL_THEIR_COST = ("script", "claude")  # of the SDKs of goal agents; whatever has no `sdk` must tell it by itself
 
 
 @dataclass(slots=True)
@@ -68,17 +65,19 @@ class _Resolution:
         spec = self._with_defaults()
         if spec is None:
             return None
-        self._check_policy(spec)
+        check_workload(self.declared, self.fleet, self.workload, spec["workload"]["version"] or "")
         config = self._config(spec)
         spec["goal"], config = self._goal(spec, config)
         if self.fleet.require_checks and not self._has_checks(spec):
             self.declared.complain(
                 "the fleet requires checks", "add one to spec.success.checks, or to a criterion of its goal", "success"
             )
-        self._check_budget(spec, config)
+        check_budget(self.declared, self.fleet, spec, config)
         run_config = self._config_files(config)
         self._check_env(spec)
-        self._inline_schemas(spec)
+        checks, used = inline_schemas(self.declared, self.references, self.folder, spec["success"]["checks"])
+        spec["success"] = {"checks": checks}
+        self.used += used
         for index, item in enumerate(spec["dependsOn"]):
             if item["name"] == self.declared.name:
                 self.declared.complain("it depends on itself", "remove it", "dependsOn", index)
@@ -119,39 +118,6 @@ class _Resolution:
         if run["backoff"]["maxDuration"] < run["backoff"]["duration"]:
             declared.complain("backoff.maxDuration is below backoff.duration", "raise it", "run", "backoff")
         return spec
-
-    def _check_policy(self, spec: dict[str, Any]) -> None:
-        declared, allowed = self.declared, self.fleet.allowed
-        if allowed is not None and self.workload.name not in allowed:
-            declared.complain(
-                f"the fleet allows no workload '{self.workload.name}'",
-                "add it to spec.policy.allowedWorkloads of the Fleet, or use another", "workload",
-            )  # fmt: skip
-        version = spec["workload"]["version"]
-        if version:
-            self._check_version(version)
-
-    def _check_version(self, wanted: str) -> None:
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet
-        from packaging.version import InvalidVersion, Version
-
-        path = ("workload", "version")
-        try:
-            fits = SpecifierSet(wanted).contains(Version(self.workload.version), prereleases=True)
-        except InvalidSpecifier:
-            self.declared.complain(f"{show(wanted)} is not a version range", "write one such as '>=0.2,<0.3'", *path)
-        except InvalidVersion:
-            self.declared.complain(
-                f"workload '{self.workload.name}' has the version {show(self.workload.version)}, "
-                "which cannot be compared",
-                "correct the version in its workload.yaml", *path,
-            )  # fmt: skip
-        else:
-            if not fits:
-                self.declared.complain(
-                    f"workload '{self.workload.name}' is {self.workload.version}, not {wanted}",
-                    "install a version that fits, or correct the range", *path,
-                )  # fmt: skip
 
     def _config(self, spec: dict[str, Any]) -> dict[str, Any]:
         schema = self.workload.config_schema
@@ -245,26 +211,6 @@ class _Resolution:
     def _has_checks(self, spec: dict[str, Any]) -> bool:
         return bool(spec["success"]["checks"]) or any(c["check"] for c in self.criteria)
 
-    def _check_budget(self, spec: dict[str, Any], config: dict[str, Any]) -> None:
-        budget = spec["budget"] or {}
-        if self.fleet.require_budget and not any(budget.get(cap) for cap in CAPS):
-            self.declared.complain("the fleet requires a budget", f"set one of {', '.join(CAPS)}", "budget")
-        sdk, model = config.get("sdk"), config.get("model")
-        capped = budget.get("maxCostUSD") is not None or self.fleet.caps_cost
-        if not capped or not isinstance(sdk, str) or sdk in TELL_THEIR_COST or config.get("prices"):
-            return
-        if not model:
-            self.declared.complain(
-                f"its cost has a budget, and sdk '{sdk}' does not tell what it costs",
-                "name the model in config.model, and its price in the Fleet's spec.prices", "budget", "maxCostUSD",
-            )  # fmt: skip
-        elif model not in self.fleet.priced:
-            self.declared.complain(
-                f"its cost has a budget, and nobody says what model '{model}' costs",
-                f"add it to the Fleet: spec.prices: {{{model}: {{inputPerMTok: ..., outputPerMTok: ...}}}}",
-                "budget", "maxCostUSD",
-            )  # fmt: skip
-
     def _config_files(self, config: dict[str, Any]) -> dict[str, Any]:
         """Take note of every file that the config names; return the config as the agent will see it."""
         schema, given = self.workload.config_schema, self.declared.raw.get("config") or {}
@@ -317,41 +263,6 @@ class _Resolution:
                     "the keyring is not installed", KEYRING_FIX, "env", index, "valueFrom", "keyring"
                 )
         spec["env"] = normal
-
-    def _inline_schemas(self, spec: dict[str, Any]) -> None:
-        checks = []
-        for index, check in enumerate(spec["success"]["checks"]):
-            wanted = (check["file"] or {}).get("jsonSchema")
-            check = {key: value for key, value in check.items() if value is not None}
-            if "file" in check:
-                check.pop("timeout", None)
-            if wanted is not None:
-                path = ("success", "checks", index, "file", "jsonSchema")
-                check["file"] = {**check["file"], "jsonSchema": self._json_schema(wanted, path)}
-            checks.append(check)
-        spec["success"] = {"checks": checks}
-
-    def _json_schema(self, wanted: Any, path: Path) -> Any:
-        if isinstance(wanted, str):
-            try:
-                absolute, content = self.references.content(self.folder, wanted)
-                self.used.append(absolute)
-                wanted = json.loads(content)
-            except Unreadable as error:
-                return self.declared.complain(f"'{wanted}': {error.what}", error.fix, *path)
-            except (ValueError, RecursionError):
-                return self.declared.complain(f"'{wanted}' is not JSON", "write a JSON Schema there", *path)
-        import jsonschema
-
-        try:
-            jsonschema.Draft202012Validator.check_schema(wanted)
-        except jsonschema.SchemaError as error:
-            return self.declared.complain(f"not a JSON Schema: {error.message[:200]}", "correct the schema", *path)
-        except RecursionError:
-            return self.declared.complain("the schema is nested too deeply", "flatten it", *path)
-        if any(not reference.startswith("#") for reference in _references(wanted)):
-            return self.declared.complain("a $ref leads out of the schema", "use references that start with #", *path)
-        return wanted
 
     def _desired(self, spec: dict[str, Any], config: dict[str, Any], run_config: dict[str, Any]) -> Desired:
         declared, workload, run = self.declared, self.workload, spec["run"]
@@ -416,43 +327,5 @@ def resolve(
     return _Resolution(declared, fleet, workload, references).run()
 
 
-def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list[str]) -> bool:
-    """Note why a deployment's workload cannot run, if it cannot."""
-    name = declared.spec["workload"]["name"]
-    if workload is None:
-        near = nearest(name, known)
-        fix = f"did you mean '{near}'?" if near else "declare it in a workload.yaml of this folder, or install it"
-        declared.complain(f"there is no workload '{name}'", fix, "workload")
-    elif workload.problem:
-        declared.complain(
-            f"workload '{name}' cannot be used: {workload.problem}", "correct or reinstall it", "workload"
-        )
-    elif not workload.command and workload.type == "prompt":
-        declared.complain(
-            f"workload '{name}' is of type prompt, and {GOAL_RUNTIME}, which runs those, is not installed",
-            "install agent-haymaker again", "workload",
-        )  # fmt: skip
-    elif not workload.command:
-        declared.complain(
-            f"workload '{name}' has no command; a Python class is not supported yet",
-            "give its workload.yaml a command: [...]", "workload",
-        )  # fmt: skip
-    else:
-        return True
-    return False
-
-
 def _trusted(workload: WorkloadDeclaration, folder: str) -> str:
     return workload.directory if workload.origin == "installed" and is_inside(folder, workload.directory) else ""
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
-                yield value
-            else:
-                yield from _references(value)
-    elif isinstance(schema, list):
-        for item in schema:
-            yield from _references(item)
