@@ -7,7 +7,6 @@ modified a moment before it was read is not vouched for. Garbage, another versio
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import zlib
@@ -17,6 +16,7 @@ from agent_haymaker.lean import dataclass, field
 from agent_haymaker.records import read_regular
 from reconciler.manifest.codec import decode_desired, decode_shape, encode_desired, encode_shape
 from reconciler.manifest.problems import Flaw
+from reconciler.manifest.quietly import write_quietly
 from reconciler.manifest.trees import Listing, Stamp, is_settled
 from reconciler.model import FleetPolicy
 
@@ -256,18 +256,3 @@ def _code_stamp() -> list[list[Any]]:
         status = os.stat(os.path.join(os.path.dirname(here), name))
         stamps.append([name, status.st_size, status.st_mtime_ns])
     return sorted(stamps)
-
-
-def write_quietly(path: Path, content: bytes) -> None:
-    """Replace a cache file whole, or leave things as they are."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # HAYMAKER_HOME itself is private too
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)

@@ -327,7 +327,7 @@ def _stamp(path: str) -> list[int] | None:
 
 
 def _keep(cache: Path, key: list[Any], found: dict[str, WorkloadDeclaration]) -> None:
-    from reconciler.manifest.cache import write_quietly
+    from reconciler.manifest.quietly import write_quietly
 
     paths = {path for made in found.values() for path in (made.source, *made.files) if os.path.isabs(path)}
     stamps = {path: stamp for path in sorted(paths) if (stamp := _stamp(path)) is not None}
