@@ -7,20 +7,22 @@ are those of any run. A check never decides by what the agent says of itself.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import RunSpec, RunState
-from agent_haymaker.errors import HaymakerError
+from agent_haymaker.errors import TryAgain, WorkloadError
 from reconciler.checkspec import CHECK_GRACE_SECONDS, CHECK_SECONDS, check_handle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent_haymaker.engines import Engine, Handle
+    from agent_haymaker.engines import Engine, Handle, Observation
     from reconciler.masking import Mask
 
 OUTPUT_BYTES = 2000
+LATE_SECONDS = 2.0  # beyond its time limit and its grace, after which its engine will not end a check any more
 MAX_JSON_BYTES = 64 * 1024 * 1024
 
 
@@ -39,6 +41,10 @@ async def run_checks(
     What a check says may be what the agent wrote: `mask` takes the secrets out.
 
     Checks run one after the other, in the order written: a later one may rely on an earlier one.
+
+    Raises:
+        TryAgain, PlatformError: a check could not be run or its end be seen, which says nothing of the goal. What has
+            ended is not run again.
     """
     verdicts = []
     for number, check in enumerate(checks):
@@ -100,13 +106,31 @@ async def _run_command(
     )
     try:
         found = await engine.submit(spec, handle.key)
-        ended = await engine.wait(found.handle)
-    except HaymakerError as error:
+    except WorkloadError as error:
         return {"name": check["name"], "passed": False, "output": error.what}
+    ended, in_time = await _end_of(engine, found.handle, limit + CHECK_GRACE_SECONDS + LATE_SECONDS)
+    if in_time and ended.state is RunState.LOST:  # whose fault that is nobody knows, so it decides nothing
+        await end_check(engine, found.handle)
+        raise TryAgain(f"nobody saw how the check {check['name']} ended", fix="apply again: it is run once more")
     output = b"".join([chunk async for chunk in engine.logs(ended.handle, -OUTPUT_BYTES)])
     said = (await mask(output, cut=len(output) >= OUTPUT_BYTES)).strip()
-    if ended.exit is not None and ended.exit.reason == "timeout":
+    if not in_time or (ended.exit is not None and ended.exit.reason == "timeout"):
         said = f"ended at its timeout of {limit:g} s\n{said}".strip()
     elif ended.state is not RunState.SUCCEEDED:
         said = f"{ended.exit or ended.detail}\n{said}".strip()
-    return {"name": check["name"], "passed": ended.state is RunState.SUCCEEDED, "output": said}
+    return {"name": check["name"], "passed": in_time and ended.state is RunState.SUCCEEDED, "output": said}
+
+
+async def _end_of(engine: Engine, handle: Handle, seconds: float) -> tuple[Observation, bool]:
+    """Wait for a run's end, and whether it came in time: who should have ended it then may have been killed."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await engine.wait(handle), True
+    except TimeoutError:
+        return await engine.stop(handle, CHECK_GRACE_SECONDS), False
+
+
+async def end_check(engine: Engine, handle: Handle) -> None:
+    """End whatever is left of a check and drop its record. Twice does no harm."""
+    await engine.stop(handle, CHECK_GRACE_SECONDS)
+    await engine.forget(handle)

@@ -292,7 +292,8 @@ class Effects:
                 entry = await self._charge(await self._stop_run(entry))  # also of a run that a killed pass ended
                 left = await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
-                await self._forget_checks(handle, entry.run)
+                judge = Desired.from_json(entry.desired) if entry.desired and not entry.service else None
+                await self._forget_checks(handle, entry.run, len(_checks(judge)))
             if entry.deletion_policy == "Delete":  # also where its last run was forgotten long ago
                 await self.engine.discard(entry.id)
             if handle is not None:
@@ -389,9 +390,14 @@ class Effects:
             await self._forget_checks(handle, old)
             await self.engine.forget(handle)
 
-    async def _forget_checks(self, handle: Handle, run: Run | None) -> None:
-        for number in range(len(run.checks) if run is not None else 0):
-            await self.engine.forget(check_handle(handle, number))
+    async def _forget_checks(self, handle: Handle, run: Run | None, count: int = 0) -> None:
+        """End what is left of a run's checks, drop their records; `count` is told where a pass was killed meanwhile."""
+        count = max(count, len(run.checks) if run is not None else 0)
+        if count:
+            from reconciler.checks import end_check
+
+            for number in range(count):
+                await end_check(self.engine, check_handle(handle, number))
 
     def _grace(self, entry: Entry) -> float:
         want = self.want.get(entry.name)

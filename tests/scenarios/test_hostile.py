@@ -36,3 +36,29 @@ def test_a_workspace_full_of_knots_is_recorded_and_deleted(world, hostile):
     assert "nothing to do" in world.apply().out
     world.delete()
     assert not list((world.home / "agents").iterdir())
+
+
+def test_a_check_that_takes_the_shim_along_decides_nothing_and_leaves_nothing_running(world, hostile):
+    """The first check ends the shim, which is its parent, once; the second is what was under way meanwhile."""
+    once = f"test -e {world.ledger}/once || {{ touch {world.ledger}/once; kill -9 $PPID; }}; sleep 0.2"
+    checks = [{"name": "harms", "command": ["sh", "-c", once]}, {"name": "good", "command": ["true"]}]
+    hostile("job", "exit 0", success={"checks": checks})
+    world.apply()
+    failed = eventually(lambda: (said := world.apply(code=None)).code and said, within=10)
+    assert "failed record job: nobody saw how the check harms ended" in failed.err
+    assert "recorded job: exit code 0, all checks passed" in world.apply().out
+
+
+def test_a_check_whose_pass_and_shim_were_killed_is_ended_by_a_delete(world, hostile):
+    stays = f"touch {world.ledger}/up; exec sleep 1000"
+    hostile("job", "exit 0", success={"checks": [{"name": "stays", "command": ["sh", "-c", stays]}]})
+    world.apply()
+    eventually(lambda: "the next pass records it" in world.run("status", "job").out, within=10)
+    apply = world.popen("apply", "-f", str(world.manifests))
+    eventually((world.ledger / "up").exists, within=20)
+    apply.kill()
+    apply.communicate()
+    world.kill(world.shim)
+    assert len(world.everybody()) >= 1
+    world.delete()
+    assert not world.everybody()
