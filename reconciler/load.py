@@ -56,11 +56,7 @@ def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bo
         ManifestError: there is no such folder or file.
     """
     if not os.path.exists(path):
-        raise ManifestError(
-            "there is no such folder or file",
-            where=str(path),
-            fix="pass -f DIR, or set HAYMAKER_MANIFESTS; without them ./manifests is read",
-        )
+        raise ManifestError("there is no such folder or file", where=str(path), fix=_instead(str(path)))
     tree = WorkTree(path)
     started_ns = time.time_ns()
     cache = cache_path(home, tree) if home is not None else None
@@ -71,6 +67,17 @@ def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bo
 
         save_cache(cache, tree, folder, started_ns, default_spec())
     return _loaded(folder, tree, str(path))
+
+
+def _instead(path: str) -> str:
+    """Say what to pass to -f in place of a path where nothing is."""
+    if path == "-":
+        return "manifests are not read from standard input: put them into a folder, and pass that to -f"
+    if ":/" in path:
+        return "-f takes a folder or a file of this machine: clone or download it first"
+    if any(char in path for char in "*?["):
+        return "-f takes one folder, or one file: pass the folder, and all of its manifests are read"
+    return "pass -f DIR, or set HAYMAKER_MANIFESTS; without them ./manifests is read"
 
 
 def load_base(path: Path, revision: str, loaded: Loaded, *, home: Path | None) -> Loaded:

@@ -24,6 +24,9 @@ def run(*, planfile: str | None, wait: bool, timeout: str, **flags: Any) -> int:
     asked = {name: flags.pop(name) for name in _SAVED}
     check = None
     if planfile is not None:
+        if planfile.endswith((".yaml", ".yml")):  # as a shell leaves -f manifests/*.yaml
+            what = f"{planfile} is a manifest, and no saved plan"
+            raise UsageError(what, fix=f"-f takes one folder, or one file: `haymaker apply -f {Path(planfile).parent}`")
         request, check = _saved(Path(planfile), asked)
     else:
         request = Request(**{**asked, "path": folder(asked["path"])})

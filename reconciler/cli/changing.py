@@ -34,7 +34,7 @@ _RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HELD, Verdict.HALTED, Verdict.DR
 
 PATH = Option(
     "path", "-f", "--filename", help="Folder of manifests (or one file, which never prunes).", metavar="DIR",
-    env="HAYMAKER_MANIFESTS", shown="HAYMAKER_MANIFESTS, or ./manifests",
+    env="HAYMAKER_MANIFESTS", shown="HAYMAKER_MANIFESTS, or ./manifests", once=True,
 )  # fmt: skip
 ONLY = Option("only", "--only", multiple=True, metavar="NAME", help="Only this deployment. Repeatable.")
 STRICT = Option("strict", "--strict", kind="flag", help="Warnings about manifests are errors.")

@@ -4,6 +4,8 @@ The same commands for people: click's help, mistakes explained, completion. Only
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,6 +66,23 @@ def _fix(error: click.ClickException, words: Sequence[str]) -> str:
             if error.near
             else (f"`{path} --help` lists the commands")
         )
+    if isinstance(error, TooManyWords) and context is not None:
+        return _fix_extra(path, context.command, error)
+    return f"`{path} --help` says what it takes"
+
+
+def _fix_extra(path: str, command: click.Command, error: TooManyWords) -> str:
+    """Say what was probably meant by words that a command does not take."""
+    options = {name for parameter in command.params for name in parameter.opts}
+    first = error.words[0]
+    if "--filename" in options and os.path.exists(first):
+        folder = first if os.path.isdir(first) else os.path.dirname(first) or "."
+        if error.has_folder or len(error.words) > 1 or folder == first:
+            return f"-f takes one folder, or one file: `{path} -f {shlex.quote(folder)}`"
+        return f"did you mean `{path} -f {shlex.quote(first)}`?"
+    if "--only" in options:
+        only = " ".join(f"--only {shlex.quote(word)}" for word in error.words)
+        return f"did you mean `{path} {only}`?"
     return f"`{path} --help` says what it takes"
 
 
@@ -79,6 +98,33 @@ class UnknownCommand(click.UsageError):
     def __init__(self, word: str, near: str, context: click.Context) -> None:
         super().__init__(f"there is no command {word!r}", context)
         self.word, self.near = word, near
+
+
+class TooManyWords(click.UsageError):
+    """More positional words than the command takes; `has_folder` tells that `-f` was given beside them."""
+
+    def __init__(self, words: Sequence[str], context: click.Context, *, has_folder: bool) -> None:
+        super().__init__(f"it does not take {' '.join(map(shlex.quote, words))}", context)
+        self.words, self.has_folder = words, has_folder
+
+
+class Spoken(click.Command):
+    """A command that refuses a second value where one counts (`once`), and knows which words were too many."""
+
+    def __init__(self, *args: Any, once: Mapping[str, str], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.once = once  # parameter -> how it is given
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = [p.name for p in self.make_parser(ctx).parse_args(args=list(args))[2]]
+        twice = next((flag for name, flag in self.once.items() if given.count(name) > 1), None)
+        if twice is not None and not ctx.resilient_parsing:
+            raise click.UsageError(f"{twice} is given more than once, and one counts", ctx)
+        ctx.allow_extra_args = True
+        left = super().parse_args(ctx, args)
+        if left and not ctx.resilient_parsing:
+            raise TooManyWords(left, ctx, has_folder=any(name in self.once for name in given))
+        return left
 
 
 class LazyGroup(click.Group):
@@ -124,8 +170,9 @@ def as_click(name: str, found: object) -> click.Command:
             no_args_is_help=False, invoke_without_command=True, callback=_help_of,
         )  # fmt: skip
     assert isinstance(found, Command), f"{name} is no command"
-    return click.Command(
+    return Spoken(
         name,
+        once={option.param: option.names[0] for option in found.options if option.once},
         callback=found.run,
         params=[*map(_argument, found.arguments), *map(_option, found.options)],
         help=found.help,

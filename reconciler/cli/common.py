@@ -23,7 +23,7 @@ EDITS = Option(
 )
 FOLDER = Option(
     "filename", "-f", "--filename", help="Folder of manifests, or one file.", default="manifests", metavar="DIR",
-    env="HAYMAKER_MANIFESTS",
+    env="HAYMAKER_MANIFESTS", once=True,
 )  # fmt: skip
 
 

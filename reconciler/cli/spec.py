@@ -18,11 +18,12 @@ class Option:
     """
     One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does.
 
-    `shown` is what help says of a default that the command itself works out.
+    `shown` is what help says of a default that the command itself works out. With `once`, a second one is a mistake
+    and no correction of the first.
     """
 
     __slots__ = (
-        "choices", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "param", "shown",
+        "choices", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once", "param", "shown",
     )  # fmt: skip
 
     def __init__(
@@ -37,12 +38,13 @@ class Option:
         metavar: str = "",
         env: str = "",
         hidden: bool = False,
+        once: bool = False,
         shown: str = "",
     ) -> None:
         self.param, self.names, self.help = param, names, help
         self.kind = "choice" if choices else kind
         self.choices, self.multiple, self.metavar, self.env, self.hidden = choices, multiple, metavar, env, hidden
-        self.shown = shown
+        self.once, self.shown = once, shown
         self.default = () if multiple else (default if kind != "flag" else bool(default))
 
 
@@ -98,7 +100,7 @@ def read_plainly(command: Command, words: Sequence[str], environ: Mapping[str, s
             if value.startswith("-"):
                 return None
         read = _convert(option, value)
-        if read is None:
+        if read is None or (option.once and option.param in values):
             return None
         if option.multiple:
             values[option.param] = (*values.get(option.param, ()), read)

@@ -335,7 +335,7 @@ COMMAND = Command(
     takes=(
         NAME,
         Option("filename", "-f", "--filename", help="Folder of manifests, or one file.", metavar="DIR",
-               env="HAYMAKER_MANIFESTS"),
+               env="HAYMAKER_MANIFESTS", once=True),
         output_option("text", "json", "yaml"),
     ),
 )  # fmt: skip

@@ -124,6 +124,38 @@ def test_what_is_not_plainly_right_is_left_to_click(name: str, line: str) -> Non
     assert read_plainly(SPECS[name], line.split(), {}) is None
 
 
+MISTAKES = [
+    ("apply -f a -f b", "-f is given more than once", "`haymaker apply --help`"),
+    ("delete --filename a -fb", "-f is given more than once", "`haymaker delete --help`"),
+    ("plan agents", "it does not take agents", "-f takes one folder, or one file: `haymaker plan -f agents`"),
+    ("plan agents/a.yaml", "agents/a.yaml", "did you mean `haymaker plan -f agents/a.yaml`?"),
+    ("apply -f agents/a.yaml agents/b.yaml", "no saved plan", "one file: `haymaker apply -f agents`"),
+    ("plan -f agents/a.yaml agents/b.yaml", "agents/b.yaml", "one file: `haymaker plan -f agents`"),
+    ("delete web", "it does not take web", "did you mean `haymaker delete --only web`?"),
+    ("delete web mail", "web mail", "did you mean `haymaker delete --only web --only mail`?"),
+    ("runs web mail", "it does not take mail", "`haymaker runs --help` says what it takes"),
+    ("plan -f -", "no such folder", "not read from standard input"),
+    ("plan -f https://host/a.yaml", "no such folder", "clone or download it first"),
+    ("plan -f agents/*.yml", "no such folder", "pass the folder"),
+]
+
+
+@pytest.mark.parametrize(("line", "what", "fix"), MISTAKES)
+def test_a_mistaken_line_is_answered_with_the_one_that_was_meant(
+    line: str, what: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HAYMAKER_HOME", str(tmp_path / "home"))
+    (tmp_path / "agents").mkdir()
+    for name in "ab":
+        (tmp_path / "agents" / f"{name}.yaml").touch()
+    assert entry.run(line.split()) in (64, 65)
+    told = capfd.readouterr().err
+    assert what in told
+    assert fix in told
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_value_from_the_environment_is_left_to_click() -> None:
     assert read_plainly(SPECS["list"], [], {"HAYMAKER_OUTPUT": "json"}) is None
     assert read_plainly(SPECS["list"], ["-o", "name"], {"HAYMAKER_OUTPUT": "json"}) is not None
