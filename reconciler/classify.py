@@ -123,9 +123,14 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         failed = f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}"
         return _give_up(want, seen, Verdict.GIVEN_UP, failed)
     delay = want.backoff.delay(seen.failures) if seen.failures else 0.0
-    wait = (seen.ended_at or 0.0) + delay - now
+    until = (seen.ended_at or 0.0) + delay
+    wait = until - now
     if 0.0 < wait <= 2 * delay:  # an end further ahead is of a clock that was wrong: nobody could wait for it
-        return Finding(Verdict.BACKING_OFF, f"its run ended ({seen.exit_text}), failure {seen.failures}", wait=wait)
+        from datetime import UTC, datetime  # for this one reason
+
+        again = datetime.fromtimestamp(until, UTC).strftime("%H:%M:%SZ")
+        reason = f"its run ended ({seen.exit_text}), failure {seen.failures}; no new start before {again}"
+        return Finding(Verdict.BACKING_OFF, reason, wait=wait)
     return Finding(Verdict.FAILED, f"its run ended ({seen.exit_text})")
 
 

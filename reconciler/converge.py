@@ -339,7 +339,9 @@ def _removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removal
     }
     if request.delete:
         return Removals(refusal="", unlimited=True, cause="its deletion was asked for", elsewhere=elsewhere)
-    return Removals(refusal=_refusal(request, loaded, inventory, loaded.fleet), elsewhere=elsewhere)
+    refusal = _refusal(request, loaded, inventory, loaded.fleet)
+    partial = loaded.single_file and not request.prune
+    return Removals(refusal=refusal, partial=partial, elsewhere=elsewhere)
 
 
 def _refusal(request: Request, loaded: Loaded, inventory: Inventory, fleet: FleetPolicy) -> str:

@@ -129,6 +129,8 @@ def assess(app: App, done: Pass) -> list[Waiting]:
             standing.append(Waiting(name, "changed", "", settled=False, good=False))
             continue
         item, seen = left[name], done.seen.get(name)
+        if name not in done.want and not item.blocked:
+            continue  # not of this folder, or not of the one file that was read
         if item.verdict is Verdict.STALLED:
             standing.append(Waiting(name, "stalled", item.reason, settled=True, good=False))
         elif item.blocked:

@@ -29,6 +29,7 @@ class Removals:
     """Whether this pass may remove what no manifest declares. `refusal` says why not; "" permits."""
 
     refusal: str = "prune is off"
+    partial: bool = False  # only a part of the folder was read: that the rest is not declared there is no news
     unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
     cause: str = "no manifest declares it"
     elsewhere: Mapping[str, str] = field(default_factory=dict)  # name -> the other folder that it was applied from
@@ -199,7 +200,7 @@ def _plan_start(draft: _Draft, want: Desired, reason: str, after: tuple[int, ...
                 reverts: str = "", changes: tuple[str, ...] = ()) -> None:  # fmt: skip
     gate = _gate(draft, want)
     if gate.waits:
-        draft.leave(want.name, gate.verdict, gate.waits, blocked=gate.blocked)
+        _leave_waiting(draft, want, gate, gate.verdict, reason if replaces else "")
         return
     number = draft.add(
         Verb.START, want.name, reason, after=(*after, *gate.more), starts=True, replaces=replaces, reverts=reverts,
@@ -218,12 +219,18 @@ def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, aft
         gate = _gate(draft, want, replacing=True)
         if gate.waits:
             verdict = gate.verdict if gate.verdict is Verdict.OVER_BUDGET else Verdict.DRIFTED
-            draft.leave(want.name, verdict, gate.waits, blocked=gate.blocked)
+            _leave_waiting(draft, want, gate, verdict, reason)
             return
         number = draft.add(Verb.STOP, want.name, reason, after=after, replaces=True, changes=changes)
         draft.live -= 1
         after = (number,)
     _plan_start(draft, want, reason, after, replaces=True, changes=changes)
+
+
+def _leave_waiting(draft: _Draft, want: Desired, gate: _Gate, verdict: Verdict, change: str) -> None:
+    """Leave what its gate holds back; `change` is why it would be replaced, "" where it would only be started."""
+    reason = f"{change}; it waits: {gate.waits}" if change and not gate.blocked else gate.waits
+    draft.leave(want.name, verdict, reason, blocked=gate.blocked)
 
 
 def _plan_revert(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
@@ -351,7 +358,8 @@ def _plan_removals(draft: _Draft, gone: list[str], removals: Removals) -> None:
         if found.verdict is not Verdict.ORPHANED:
             draft.leave(name, found.verdict, found.reason, blocked=True)
         elif removals.refusal:
-            draft.leave(name, found.verdict, f"{found.reason}; {removals.refusal}", blocked=True)
+            reason = f"{found.reason}; {removals.refusal}"
+            draft.leave(name, found.verdict, reason, blocked=not removals.partial)
         else:
             condemned.append(name)
     allowed = _max_deletions(

@@ -109,21 +109,34 @@ def show_problems(problems: Sequence[Problem]) -> None:
 
 
 def ask_consent(*, yes: bool) -> Callable[[Plan], bool]:
-    """Give the function that asks before something is destroyed. Without a terminal only `--yes` consents."""
+    """
+    Give the function that asks before something is destroyed. Without a terminal only `--yes` consents.
+
+    What was answered once holds: the passes of a wait do not ask again.
+    """
+    declined: set[str] = set()
 
     def consent(plan: Plan) -> bool:
         if yes:
             return True
         names = [a.name for a in plan.actions if a.needs_consent]
+        if declined.issuperset(names):
+            return False
+        declined.update(names)
         if not sys.stdin.isatty():
             say(f"not confirmed: {_listed(names)} would be deleted; pass --yes where there is no terminal", error=True)
             return False
         import click  # for people at a terminal; it costs as much as the rest of a command
 
         try:
-            return click.confirm(f"Delete {_listed(names)}?", default=False, err=True)
+            agreed = click.confirm(f"Delete {_listed(names)}?", default=False, err=True)
         except click.Abort:
             raise KeyboardInterrupt from None
+        if agreed:
+            declined.clear()
+        else:
+            say(f"not confirmed: {_listed(names)} stays as it is", error=True)
+        return agreed
 
     return consent
 

@@ -16,7 +16,7 @@ from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import Pass, Request, look
 from reconciler.exitcodes import ExitCode
-from reconciler.model import Verb
+from reconciler.model import Verb, Verdict
 from reconciler.report import plan_json, plan_markdown, plan_text
 
 if TYPE_CHECKING:
@@ -90,8 +90,13 @@ def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
 # ---- goals ------------------------------------------------------------------------------------------------
 
 
+_LATER = frozenset({Verdict.HALTED, Verdict.DRIFTED, Verdict.WAITING_FOR_END, Verdict.HELD})
+
+
 def _changed(made: Plan) -> list[str]:
-    return sorted({a.name for a in made.actions if a.replaces or a.verb is Verb.UPDATE})
+    """Give the names whose goal may be another one: what is replaced or updated, now or once it may be."""
+    now = {a.name for a in made.actions if a.replaces or a.verb is Verb.UPDATE}
+    return sorted(now | {item.name for item in made.left if item.verdict in _LATER})
 
 
 def _goal_diffs(made: Plan, older: Loaded, loaded: Loaded, base: str) -> dict[str, str]:

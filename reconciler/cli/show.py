@@ -192,10 +192,10 @@ _VERDICTS = {True: "passed", False: "failed", None: "not checked"}
 def checks_lines(run: Run) -> list[str]:
     """Give each check with its verdict, and what a failed one said."""
     lines = []
-    width = max(len(str(check.get("name"))) for check in run.checks)
-    for check in run.checks:
-        verdict = _VERDICTS[check.get("passed")]
-        lines.append(f"  {str(check.get('name')).ljust(width)}  {paint(verdict, COLOURS.get(verdict, ''))}")
+    verdicts = [_VERDICTS[check.get("passed")] for check in run.checks]
+    width = max(map(len, verdicts))
+    for check, verdict in zip(run.checks, verdicts, strict=True):
+        lines.append(f"  {paint(verdict.ljust(width), COLOURS.get(verdict, ''))}  {clean(check.get('name'))}")
         said = str(check.get("output") or "").strip().splitlines()
         if said and check.get("passed") is False:
             lines += [f"    {clean(line)}" for line in said[-OUTPUT_LINES:]]

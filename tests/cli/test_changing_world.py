@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from conftest import make_cli
@@ -126,6 +127,24 @@ def test_a_run_that_ended_unrecorded_says_that_a_pass_is_missing(own: Cli) -> No
     waited = own("wait", "reporter", "--for", "condition=GoalMet", "--timeout", "200ms")
     assert waited.code == 4
     assert "run `haymaker apply`" in waited.err
+
+
+def test_one_file_is_applied_without_a_word_of_the_others(own: Cli) -> None:
+    fleet, single = own.folder / "fleet.yaml", own.folder / "single.yaml"
+    head = "metadata: {name: shop}\n"
+    fleet.write_text(fleet.read_text().replace(head, head + "spec: {sync: {prune: true}}\n", 1))
+    single.write_text(
+        "apiVersion: haymaker/v1\nkind: Deployment\nmetadata: {name: single}\n"
+        'spec: {workload: shell, config: {line: "true"}}\n'
+    )
+    assert own("apply", "-f", "manifests").code == 0
+    alone = own("apply", "-f", "manifests/single.yaml", "--wait")
+    assert alone.code == 0, alone
+    assert "single: healthy" in alone.err
+    assert not {"keeper", "loser", "reporter"} & set(re.findall(r"\w+", alone.out + alone.err))
+    single.unlink()
+    asked = own("apply", "-f", "manifests", "--wait")
+    assert (asked.code, asked.err.count("not confirmed: single")) == (5, 1), asked
 
 
 ONE = """\

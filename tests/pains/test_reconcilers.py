@@ -325,6 +325,10 @@ def test_pain_19_what_depends_waits_for_the_condition_and_then_for_nothing(world
     assert waiting.wait(40) == 0, waiting.communicate()
     waiting.communicate()
     assert world.starts("second") == 1
+    world.task("first", "work", config={"size": 2}, success=checks)
+    world.task("second", "report", config={"size": 2}, dependsOn=[{"name": "first", "condition": "GoalMet"}])
+    said = world.plan(code=None).out
+    assert "waiting second  second.yaml changed since it was deployed; it waits: first is not GoalMet yet" in said
 
 
 def test_pain_21_a_second_owner_is_refused(world, tmp_path):

@@ -130,7 +130,7 @@ def test_checks_decide_and_a_lie_is_degraded(world):
     waited = world.run("wait", "job", "--for", "condition=GoalMet", "--timeout", "9s")
     assert waited.code == 1, str(waited)
     for said in (world.run("status", "job"), world.run("why", "job"), waited):
-        assert "there  passed" in said.out + said.err, str(said)
+        assert "passed  there" in said.out + said.err, str(said)
         assert "fewer than 9999" in said.out + said.err, str(said)
     assert "not met: long" in world.run("runs", "job").out
     checks = world.run("runs", "job", "-o", "json").json["items"][0]["checks"]
