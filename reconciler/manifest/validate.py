@@ -162,7 +162,11 @@ def _validate(
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
+        details = error.errors(include_url=False)
+        meant = {_meant(d["loc"], model) for d in details if d["type"] == "extra_forbidden"}
+        for detail in details:
+            if detail["type"] == "missing" and detail["loc"] in meant:
+                continue  # it is there, misspelt, and that is said
             what, fix, path = _in_words(detail, model, value)
             line, column = document.locate(path)
             flaws.add(what, fix=fix, file=file, line=line, column=column, field=field_text(path), name=name)
@@ -205,7 +209,7 @@ def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str
     got = _value_at(value, path)
     secret = "env" in path and key == "value"
     shown = show(got)
-    empty = "it is empty" if got is None else "got something else" if secret else f"got {shown}"
+    empty = "it is empty" if got is None else f"got {_type_of(got) if secret else shown}"
     if kind == "extra_forbidden":
         return (*_unknown_key(key, path, model), path)
     if kind == "missing":
@@ -234,7 +238,7 @@ def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str
     if kind in ("dict_type", "model_type", "model_attributes_type"):
         wanted = "a map of keys"
     if wanted:
-        return f"must be {wanted}, {empty}", f"write {wanted}", path
+        return f"must be {wanted}, {empty}", f"write {wanted}{_keys_hint(wanted, _model_at(model, path))}", path
     bounds = {
         "greater_than_equal": ("at least", "ge"),
         "less_than_equal": ("at most", "le"),
@@ -258,11 +262,36 @@ def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str
 def _unknown_key(key: str, path: Path, model: type[BaseModel]) -> tuple[str, str]:
     if path == ("status",):
         return "status lives in haymaker's state, never in a file", "remove it"
-    parent = _model_at(model, path[:-1])
-    known = [info.alias or name for name, info in parent.model_fields.items()] if parent else []
-    near = nearest(key, known)
-    keys = "the keys here are: " + ", ".join(sorted(known))
-    return f"unknown key '{key}'", f"did you mean '{near}'?" if near else keys
+    near = _meant(path, model)
+    keys = "the keys here are: " + ", ".join(sorted(_keys_of(_model_at(model, path[:-1]))))
+    return f"unknown key '{key}'", f"did you mean '{near[-1]}'?" if near else keys
+
+
+def _meant(path: Path, model: type[BaseModel]) -> Path | None:
+    """Return the field that an unknown key was probably meant to be."""
+    near = nearest(str(path[-1]), _keys_of(_model_at(model, path[:-1])))
+    return (*path[:-1], near) if near else None
+
+
+def _keys_of(model: type[BaseModel] | None) -> list[str]:
+    """Return the keys of a map, those first that it must have."""
+    fields = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required()) if model else []
+    return [info.alias or name for name, info in fields]
+
+
+def _keys_hint(wanted: str, model: type[BaseModel] | None) -> str:
+    """Say which keys belong where a map is missing, "" where any do."""
+    if model is None or wanted not in ("a map of keys", "a list"):
+        return ""
+    whose = " of an item" if wanted == "a list" else ""
+    return f"; the keys{whose} are: {', '.join(_keys_of(model))}"
+
+
+def _type_of(value: Any) -> str:
+    """Name the type of a value that is not to be shown."""
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, int | float) else "text" if isinstance(value, str) else show(value)
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
