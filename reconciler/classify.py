@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.model import Desired, Observed
 
 RESTARTED_AT = "haymaker/restartedAt"
+LOOK_AT_USAGE = 5.0  # seconds until a run that has a budget is worth another look
 
 
 def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: float, self_heal: bool = True) -> Finding:
@@ -57,6 +58,8 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
 def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
     if want.stopped:
         return Finding(Verdict.UNWANTED, "desiredState is stopped and it runs")
+    if seen.overrun:
+        return Finding(Verdict.OVERSPENT, f"{seen.overrun}, and it goes on")
     if seen.digest != want.digest:
         if want.strategy == "OnCompletion":
             return Finding(Verdict.WAITING_FOR_END, "the manifest changed; OnCompletion lets this run end first")
@@ -66,7 +69,9 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
     if seen.stalled:
         verdict = Verdict.STALLED if want.on_stalled == "report" else Verdict.OVERDUE
         return Finding(verdict, f"{seen.stalled}; run.onStalled is {want.on_stalled}")
-    wait = None if seen.stalls_at is None else max(0.0, seen.stalls_at - now)
+    waits = [] if seen.stalls_at is None else [max(0.0, seen.stalls_at - now)]
+    waits += [LOOK_AT_USAGE] if seen.capped else []
+    wait = min(waits, default=None)
     if want.instead_of:
         runs = f"{short(seen.digest)}, the last healthy one, runs instead"
         return Finding(Verdict.REVERTED, f"{short(want.instead_of)} is held ({seen.held_why}); {runs}", wait=wait)

@@ -138,6 +138,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     for name, record in (find_unowned(app.home, inventory, missing) if missing else {}).items():
         seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
     _find_kept(app, world, want, seen)
+    _find_overruns(engine, loaded, world, want, seen)
 
     purse = _purse(app, engine, loaded, world, want)
 
@@ -186,6 +187,22 @@ def _find_kept(app: App, world: World, want: dict[str, Desired], seen: dict[str,
         if kept is not None and not at_work:
             missing = find_missing(app.home, kept)
         seen[name] = replace(found, kept=kept, kept_missing=missing)
+
+
+def _find_overruns(
+    engine: Engine, loaded: Loaded, world: World, want: dict[str, Desired], seen: dict[str, Observed]
+) -> None:
+    """Note of each live run that has caps what it used beyond them."""
+    live = [name for name in want.keys() & seen.keys() if seen[name].capped and seen[name].phase is RunPhase.RUNNING]
+    if not live:
+        return
+    from reconciler.spending import find_overrun
+
+    for name in live:
+        run = world.entries[name].run
+        assert run is not None, "what runs has a run"
+        if found := find_overrun(engine, run, loaded.fleet.prices):
+            seen[name] = replace(seen[name], overrun=found)
 
 
 def _in_force(done: Pass) -> Mapping[str, Desired]:

@@ -19,7 +19,7 @@ from reconciler.classify import failures_after
 from reconciler.commit import GroupCharge, GroupCommit, GroupWrite
 from reconciler.edits import reading_of
 from reconciler.history import append_history, history_line, next_generation, rename_history
-from reconciler.inventory import Entry, Intent, Run, desired_json
+from reconciler.inventory import OVERRUN, Entry, Intent, Run, desired_json
 from reconciler.ledger import charge_of
 from reconciler.masking import Mask
 from reconciler.model import AppliedSpec, Desired, Verb, short
@@ -212,14 +212,16 @@ class Effects:
         if action.replaces and want is not None:
             await self._check_successor(want, entry)
         stalled = self.world.seen[action.name].stalled if action.stalled else ""
-        told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled))
+        overrun = action.overspent
+        told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled, overrun=overrun))
         await self._intend(action, told if told != entry else None)  # what it is stopped for must outlive this pass
-        entry = replace(await self._stop_run(told), failures=entry.failures + 1 if stalled else entry.failures)
+        failures = entry.failures + 1 if stalled else max(1, entry.failures) if overrun else entry.failures
+        entry = replace(await self._stop_run(told), failures=failures)
         if want is not None:
             entry = self._digests.note_health(entry, want)
             entry = entry if action.replaces else _declared(entry, want, self.root)
         await self._conclude(await self._with_state(entry))
-        return f"stopped {action.name}"
+        return f"stopped {action.name}" + (f", its budget is spent: {overrun}" if overrun else "")
 
     async def _record(self, action: Action) -> str:
         want, entry = self.want[action.name], self._current[action.name]
@@ -508,14 +510,15 @@ def _declared(entry: Entry, want: Desired, root: str) -> Entry:
 def _with_end(run: Run, seen: Observation, now: float) -> Run:
     end = seen.exit
     stopped = seen.state is RunState.STOPPED or end is None
+    what_for = run.stalled or run.overrun
     return replace(
         run,
         recorded=True,
         ended_at=(end.ended_at if end else None) or now,
         exit_code=end.code if end else None,
         exit_signal=end.signal if end else None,
-        exit_reason="stopped" if stopped or end is None else end.reason,
-        exit_text=(f"stopped: {run.stalled}" if run.stalled else "stopped") if stopped else str(end),
+        exit_reason=(OVERRUN if run.overrun else "stopped") if stopped or end is None else end.reason,
+        exit_text=(f"stopped: {what_for}" if what_for else "stopped") if stopped else str(end),
     )
 
 

@@ -126,6 +126,8 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if seen.suspended:
         return Health.SUSPENDED, "Suspended", "suspend: true; haymaker leaves it alone"
     match seen.phase:
+        case RunPhase.RUNNING if seen.overrun:
+            return Health.DEGRADED, OVER_BUDGET, f"its budget is spent, and its run goes on: {seen.overrun}"
         case RunPhase.RUNNING if seen.stalled:
             return Health.STALLED, "Stalled", seen.stalled
         case RunPhase.STOPPED if seen.stalled and not seen.stopped:
@@ -197,6 +199,7 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.PROTECTED: "nothing, until a manifest says protect: false",
     Verdict.INVALID: "nothing, until its manifest is mended",
     Verdict.SUSPENDED: "nothing, until suspend is false",
+    Verdict.OVERSPENT: "end its run, since its budget is spent",
     Verdict.OVERDUE: "end its run, as its run.onStalled says",
     Verdict.STALLED: "nothing, until it goes on, its manifest changes or has another haymaker/restartedAt",
     Verdict.COMPLETED: "nothing",
@@ -226,7 +229,7 @@ def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition
 
 
 def _budget_condition(seen: Observed, condition: Callable[..., Condition]) -> Condition:
-    exceeded = seen.refused or seen.over_budget
+    exceeded = seen.refused or seen.over_budget or seen.overrun
     reason = OVER_BUDGET if exceeded else "NotExceeded"
     return condition("BudgetOK", not exceeded, reason, exceeded or "no budget keeps it from running")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+OVERRUN = "budget"
 NO_JSON = LazyJson()
 
 
@@ -38,15 +39,21 @@ class Run:
     ended_at: float | None = None
     exit_code: int | None = None
     exit_signal: int | None = None
-    exit_reason: str = ""  # exited, signaled, timeout, stopped, lost
+    exit_reason: str = ""  # exited, signaled, timeout, stopped, budget (stopped for its overrun), lost
     exit_text: str = ""
     recorded: bool = False
     start_failed: bool = False
     stalled: str = ""  # in what way it made no progress, where it was stopped for that
+    overrun: str = ""  # what it used beyond its caps, where it was stopped for that
     goal_met: bool | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
     caps: Mapping[str, float] = field(default_factory=dict)  # what it may use: turns, tokens, cost_usd
     usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended by itself, with exit code 0."""
+        return self.exit_code == 0 and self.exit_reason not in ("timeout", OVERRUN)
 
     def to_json(self) -> dict[str, Any]:
         return _without_defaults(self)

@@ -38,12 +38,23 @@ def read_usage(engine: Engine, handle: Handle) -> Usage | None:
         record = json.loads(file.read(RESULT_BYTES))
         if isinstance(record, dict) and (told := told_by_result(record)) is not None:
             return told
+    return _last_told(engine, handle)[0]
+
+
+def read_live_usage(engine: Engine, handle: Handle) -> Usage | None:
+    """Give what a live run says that it used so far, None where it says nothing, or that it is about to end for it."""
+    told, is_ending = _last_told(engine, handle)
+    return None if is_ending else told
+
+
+def _last_told(engine: Engine, handle: Handle) -> tuple[Usage | None, bool]:
+    """Give the last report among the events of a run, and whether its agent says there that it ends by itself."""
     with contextlib.suppress(OSError), engine.open_file(handle, EVENTS) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
         for line in reversed(file.read(TAIL_BYTES).split(b"\n")):
-            if b'"usage"' in line and (told := told_by_event(_object(line))) is not None:
-                return told
-    return None
+            if b'"usage"' in line and (told := told_by_event(record := _object(line))) is not None:
+                return told, record.get("ending") is True
+    return None, False
 
 
 def charge_of(entry: Entry, run: Run, used: Usage) -> Charge:

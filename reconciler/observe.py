@@ -15,7 +15,7 @@ from agent_haymaker.engines import Handle, Observation, RunState
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
-from reconciler.inventory import Entry, Run
+from reconciler.inventory import OVERRUN, Entry, Run
 from reconciler.model import BUDGET_SPENT_CODE, AppliedSpec, Observed, RunPhase
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _ended(run: Run, look: Observation) -> Run:
     end = look.exit
     if end is None:
         return replace(run, exit_reason="lost", exit_text=look.detail or "nobody saw how")
-    return replace(
+    ended = replace(
         run,
         ended_at=end.ended_at,
         exit_code=end.code,
@@ -165,6 +165,9 @@ def _ended(run: Run, look: Observation) -> Run:
         exit_reason=end.reason,
         exit_text=str(end),
     )
+    if end.reason == "stopped" and run.overrun:
+        return replace(ended, exit_reason=OVERRUN, exit_text=f"stopped: {run.overrun}")
+    return ended
 
 
 def _told_by_log(look: Observation, engine: Engine) -> int | None:
@@ -215,7 +218,7 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         started_at=run.started_at,
         ended_at=run.ended_at,
         recorded=run.recorded,
-        succeeded=run.exit_code == 0 and run.exit_reason != "timeout",
+        succeeded=run.succeeded,
         goal_met=run.goal_met,
         spec=AppliedSpec(entry.desired),
         labels=entry.labels,
@@ -229,10 +232,13 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         protect=entry.protect,
         service=entry.service,
         over_budget=_over_budget(run),
+        capped=bool(run.caps),
     )
 
 
 def _over_budget(run: Run) -> str:
+    if run.exit_reason == OVERRUN:
+        return run.overrun
     return str((run.usage or {}).get("spent") or "") if run.exit_code == BUDGET_SPENT_CODE else ""
 
 

@@ -55,15 +55,12 @@ class _Draft:
 
     def add(
         self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
-        replaces: bool = False, starts: bool = False, stalled: bool = False, reverts: str = "",
-        needs_consent: bool = False, old_name: str = "",
+        replaces: bool = False, starts: bool = False, stalled: bool = False, overspent: str = "",
+        reverts: str = "", needs_consent: bool = False, old_name: str = "",
     ) -> int:  # fmt: skip
         number = len(self.actions) + 1
-        self.actions.append(
-            Action(
-                number, verb, name, cause, after, replaces, starts, stalled, reverts, needs_consent, old_name, changes
-            )
-        )
+        flags = (replaces, starts, stalled, overspent)
+        self.actions.append(Action(number, verb, name, cause, after, *flags, reverts, needs_consent, old_name, changes))
         return number
 
     def leave(self, name: str, verdict: Verdict, reason: str, *, blocked: bool = False) -> None:
@@ -158,6 +155,9 @@ def _plan_pair(draft: _Draft, want: Desired, seen: Observed | None, after: tuple
         case Verdict.OVERDUE:
             assert seen is not None
             _plan_end_of_stalled(draft, want, seen, reason, after)
+        case Verdict.OVERSPENT:
+            assert seen is not None
+            _plan_end_of_spender(draft, want, seen, reason, after)
         case Verdict.REVERTING:
             assert seen is not None
             _plan_revert(draft, want, seen, reason, after)
@@ -261,6 +261,14 @@ def _plan_end_of_stalled(draft: _Draft, want: Desired, seen: Observed, reason: s
     if want.on_stalled == "restart" or can_revert(want, seen):
         ended = replace(seen, phase=RunPhase.STOPPED, recorded=True, ended_at=draft.now, exit_text="it stalled")
         _plan_pair(draft, want, replace(ended, failures=failures_after(want, ended)), (number,))
+
+
+def _plan_end_of_spender(draft: _Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    number = draft.add(Verb.STOP, want.name, f"its budget is spent: {reason}", after=after, overspent=seen.overrun)
+    draft.live -= 1
+    if seen.digest != want.digest:
+        ended = replace(seen, phase=RunPhase.ENDED, recorded=True, overrun="", over_budget=seen.overrun)
+        _plan_pair(draft, want, replace(ended, ended_at=draft.now, failures=failures_after(want, ended)), (number,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.records import encode_record, platform_error, read_record
+from reconciler.inventory import OVERRUN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +39,9 @@ def status_of(entry: Entry) -> tuple[str, str]:
         return "stopped", "stalled" if run.stalled else "stopped"
     if run.start_failed:
         return "failed", "not started"
-    if run.exit_code == 0 and run.exit_reason != "timeout":
+    if run.succeeded:
         return ("failed", "checks failed") if run.goal_met is False else ("completed", "completed")
-    return "failed", "lost" if run.exit_reason == "lost" else "failed"
+    return "failed", {"lost": "lost", OVERRUN: "budget spent"}.get(run.exit_reason, "failed")
 
 
 def state_path(home: Path, deployment_id: str) -> Path:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import Handle
 from agent_haymaker.lean import replace
-from reconciler.budget import Purse, Spent, earliest, price_of, spent_by
-from reconciler.ledger import read_charges, read_usage
+from reconciler.budget import Purse, Spent, earliest, overrun, price_of, spent_by
+from reconciler.ledger import read_charges, read_live_usage, read_usage
 from reconciler.model import RunPhase
 from reconciler.usage import Usage
 
@@ -61,3 +61,11 @@ def usage_of(engine: Engine, run: Run, prices: Mapping[str, Json]) -> Usage | No
     assert run.handle is not None, "a run without a handle says nothing"
     used = read_usage(engine, Handle.from_json(run.handle))
     return None if used is None else replace(used, cost_usd=price_of(used, prices))
+
+
+def find_overrun(engine: Engine, run: Run, prices: Mapping[str, Json]) -> str:
+    """Say what a live run has used beyond its caps and does not end for by itself; "" where it keeps to them."""
+    if not run.caps or run.handle is None:
+        return ""
+    used = read_live_usage(engine, Handle.from_json(run.handle))
+    return "" if used is None else overrun(replace(used, cost_usd=price_of(used, prices)), run.caps)

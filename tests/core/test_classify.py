@@ -54,6 +54,8 @@ def verdict(want, seen, **facts) -> Finding:
         pytest.param(WANT, observed(phase=RunPhase.NONE), Verdict.HALTED, id="declared, and never started"),
         pytest.param(WANT, observed(settings="other"), Verdict.OUTDATED, id="only labels changed"),
         pytest.param(WANT, observed(stalled="x"), Verdict.STALLED, id="without progress: reported"),
+        pytest.param(WANT, observed(digest="1:b", overrun="9 of 8 turns used"), Verdict.OVERSPENT,
+                     id="beyond its budget: ended, whatever its manifest has become"),
         pytest.param(ENDS_STALLED, observed(stalled="x"), Verdict.OVERDUE, id="without progress: ended"),
         pytest.param(ENDS_STALLED, observed(stalled="x", settings="other"), Verdict.OUTDATED,
                      id="a new deadline counts before the old one does"),

@@ -73,6 +73,7 @@ def worlds(draw):
             held_why="it failed" if held else "",
             kept=kept,
             fallback="1:old" if kept and not held else "",
+            overrun=draw(st.sampled_from(["", "", "9 of 8 turns used"])) if phase is RunPhase.RUNNING else "",
             kept_missing=draw(st.sampled_from(["", "", "its prompt.md is gone"])) if kept else "",
             stalled=draw(st.sampled_from(["", "it is silent"]))
             if phase in (RunPhase.RUNNING, RunPhase.STOPPED)
@@ -120,12 +121,14 @@ def apply_plan(plan, want, seen):
                 phase = RunPhase.RUNNING if action.starts else RunPhase.NONE
                 failures = o.failures if o.digest == w.digest else 0
                 o = replace(o, phase=phase, digest=w.digest, recorded=False, started_at=NOW, ended_at=None)
-                o = replace(o, goal_met=None, start_failed=False, failures=failures, stalled="")
+                o = replace(o, goal_met=None, start_failed=False, failures=failures, stalled="", over_budget="")
                 if action.reverts:
                     o = replace(o, held=w.instead_of, held_why=action.reverts, fallback="")
             case Verb.STOP:
                 o = replace(o, phase=RunPhase.STOPPED, recorded=True, ended_at=NOW)
-                o = replace(o, stalled=o.stalled if action.stalled else "")
+                o = replace(o, stalled=o.stalled if action.stalled else "", overrun="")
+                if action.overspent:
+                    o = replace(o, phase=RunPhase.ENDED, over_budget=action.overspent, succeeded=False)
             case Verb.RECORD:
                 o = replace(o, recorded=True)
             case Verb.UPDATE if o.digest != w.digest and o.phase is not RunPhase.RUNNING and not w.suspend:

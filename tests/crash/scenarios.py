@@ -344,6 +344,30 @@ class StopStalled(Scenario):
         self.stalled()
 
 
+class StopOverspent(Scenario):
+    """A run goes on beyond its budget: it is stopped, and what it was stopped for is not lost."""
+
+    name = "stop-overspent"
+    kinds = frozenset({"write", "rename", "sync", "signal"})
+
+    def begin(self) -> None:
+        self.world.fleet()
+
+    def change(self) -> None:
+        budget = {"maxTokens": 250}
+        self.world.task("job", "squander", budget=budget, config={"colour": f"shade {self.turn}"})
+        self.world.apply()
+        self.world.one("job")
+        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overspent", within=15)
+        self.before = self.world.starts("job")
+
+    def check(self) -> None:
+        self.world.check_exactly()
+        self.started("job", self.before, 0)
+        assert self.world.entries()["job"]["run"]["exit_reason"] == "budget"
+        assert self.world.run("status", "job", "-o", "json").json["reason"] == "BudgetExceeded"
+
+
 class Revert(Scenario):
     """A service's new digest failed: the last healthy one takes its place, once, and stays."""
 
@@ -397,6 +421,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
         Bill,
         StopSpender,
         StopStalled,
+        StopOverspent,
         Revert,
     )
 }

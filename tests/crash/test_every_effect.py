@@ -38,6 +38,7 @@ def test_the_effects_of_an_apply_are_all_seen(world):
         ("rename", "sync", 2, "before"),
         ("bill", "sync", 2, "after"),
         ("stop-stalled", "signal", 1, "after"),
+        ("stop-overspent", "signal", 1, "before"),
         ("revert", "connect", 1, "after"),
     ],
 )

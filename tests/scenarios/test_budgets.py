@@ -88,3 +88,46 @@ def test_a_price_of_the_fleet_makes_the_cost_of_a_run_that_tells_none(world):
     world.settle()
     [item] = world.run("usage", "-o", "json").json["items"]
     assert (item["costUSD"], item["runsWithUnknownCost"]) == (0.5, 0)
+
+
+def over(world, name: str) -> str:
+    """What `why` says of a live run that is beyond its budget, once it is."""
+
+    def reason() -> str:
+        found = world.run("why", name, "-o", "json").json
+        return found["reason"] if found["verdict"] == "Overspent" else ""
+
+    return eventually(reason, within=15)
+
+
+def test_a_program_that_goes_on_beyond_its_budget_is_ended_by_the_next_pass(world):
+    budget = {"maxTokens": 250}
+    world.task("waster", "squander", budget=budget, run={"restartPolicy": "Always", "backoffLimit": 9})
+    world.task("keeper", "settle", budget=budget)
+    world.apply()
+    world.one("waster")
+    assert " of 250 tokens used, and it goes on" in over(world, "waster")
+    world.one("keeper")
+    eventually(lambda: usage_of(world, "keeper") > 250, within=15)
+    said = world.apply().out
+    assert "stopped waster, its budget is spent: " in said
+    assert "keeper" not in said.partition("\n")[0]
+    assert [agent.who for agent in world.agents()] == ["keeper"]
+    status = world.run("status", "waster", "-o", "json").json
+    assert (status["health"], status["reason"], status["status"]) == ("Degraded", "BudgetExceeded", "failed")
+    assert next(c["status"] for c in status["conditions"] if c["type"] == "BudgetOK") == "False"
+    used = status["run"]["usage"]
+    assert used["input_tokens"] > 250
+    assert usage_of(world, "waster") == used["input_tokens"]
+    # Its cap again would be spent again; a larger one is another matter.
+    assert "raise its budget" in world.apply(code=5).out
+    assert world.starts("waster") == 1
+    world.task("waster", "squander", budget={"maxTokens": 10**9}, run={"restartPolicy": "Always", "backoffLimit": 9})
+    world.apply()
+    assert world.one("waster")
+    world.check_once()
+
+
+def usage_of(world, name: str) -> int:
+    found = world.run("usage", "-o", "json").json["items"]
+    return sum(item["inputTokens"] for item in found if item["key"] == name)

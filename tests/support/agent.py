@@ -55,6 +55,15 @@ elif what == "work":  # for as long as the file is not there
 elif what == "fail":
     print("an agent's own words")
     sys.exit(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+elif what in ("squander", "settle"):  # tell of a hundred tokens more, again and again; who settles says that it ends
+    import json
+
+    for turn in range(1, 10**6):
+        total = {"turns": turn, "input_tokens": 100 * turn, "output_tokens": 0}
+        told = {"type": "usage", "model": "quill", "total": total, "ending": what == "settle"}
+        with open("events.jsonl", "a") as events:
+            events.write(json.dumps(told) + "\n")
+        time.sleep(0.05)
 elif what in ("spend", "bill"):  # half a dollar for each of its size; a bill stays within its budget, and ends
     import json
 

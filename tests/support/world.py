@@ -25,7 +25,7 @@ from support.plain import drop_for_good
 SCRIPT = Path(sys.executable).parent / "haymaker"
 AGENT = Path(__file__).with_name("agent.py")
 # `what` is the agent's own doing; a service unless said otherwise, and quick about everything.
-WORKLOADS = ("stay", "deaf", "report", "work", "fail", "family", "spend", "bill", "step", "loop")
+WORKLOADS = ("stay", "deaf", "report", "work", "fail", "family", "spend", "bill", "step", "loop", "squander", "settle")
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ class Recorder:
             cached_tokens=used.cached_tokens,
             progress=False,
             total={**budget.usage(), "cost_usd": budget.cost_usd, "turns": budget.turns},
+            **({"ending": True} if budget.spent() else {}),  # so that whoever reads it lets it end by itself
         )
 
     def summary(self) -> str:
