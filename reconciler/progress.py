@@ -8,6 +8,7 @@ read proves nothing, and nothing is done on its account.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -19,6 +20,8 @@ EVENTS = "events.jsonl"
 LOG = "agent.log"
 PIECE = 4 * 1024
 MOST_BYTES = 4 * 1024 * 1024  # so much without one new step is a loop, whenever it began
+
+_NO_FILE = (errno.ENOENT, errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO)  # or a link, a pipe, a folder
 
 
 class Stall(NamedTuple):
@@ -51,8 +54,9 @@ def _last_progress(engine: Engine, workspace: str, since: float) -> tuple[float,
             found = os.fstat(file.fileno())
             is_old = found.st_mtime <= since  # nothing in it can be younger
             return found.st_mtime, found.st_mtime if is_old else _last_step(file, found, since)
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
     try:
         with engine.open_live(workspace, LOG) as file:
             written = os.fstat(file.fileno()).st_mtime

@@ -7,6 +7,7 @@ import os
 from datetime import UTC, datetime
 
 import pytest
+from support.plain import as_a_plain_user
 
 from reconciler.progress import MOST_BYTES, PIECE, find_stall
 
@@ -77,8 +78,18 @@ def test_without_events_the_log_counts_and_without_either_the_start_does(agent):
 
 
 def test_what_cannot_be_read_proves_nothing(agent):
-    (agent.folder / "events.jsonl").mkdir()
-    assert agent.stall().text == ""
+    agent.write("events.jsonl", event(100), age=100)
+    (agent.folder / "events.jsonl").chmod(0)
+    with as_a_plain_user():
+        assert agent.stall().text == ""
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.mkdir(), lambda path: path.symlink_to(path)], ids=["folder", "link"]
+)
+def test_what_is_no_file_of_events_is_none(agent, make):
+    make(agent.folder / "events.jsonl")
+    assert agent.stall().text.endswith("it is silent")
 
 
 def test_a_file_that_was_not_written_since_is_not_read(agent, monkeypatch):
