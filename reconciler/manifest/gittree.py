@@ -38,7 +38,11 @@ class GitTree:
             raise ManifestError("this folder is in no git repository", where=str(path), fix="run it in a repository")
         commit = "" if revision.startswith("-") else self._git("rev-parse", "--verify", "-q", revision + "^{commit}")
         if not commit:
-            raise UsageError(f"there is no revision {revision!r}", where=self.base, fix="name a commit, tag or branch")
+            self._git("rev-parse", "--git-dir", must=True)
+            raise UsageError(
+                f"there is no revision {revision!r}", where=self.base,
+                fix="name a commit, tag or branch; `git fetch` (of a shallow clone, with --unshallow) brings others",
+            )  # fmt: skip
         self.commit = commit.strip()
         self._entries: dict[str, tuple[str, str]] = {}  # path relative to base -> mode, blob
         for line in self._git("ls-tree", "-r", "-z", "--full-tree", self.commit).split("\0"):
@@ -172,13 +176,20 @@ class GitTree:
             raise Unreadable("git cannot give its content", "fetch the whole history, then try again")
         return _exactly(self._reader.stdout, int(header[2]) + 1)[:-1]
 
-    def _git(self, *args: str) -> str:
+    def _git(self, *args: str, must: bool = False) -> str:
+        """Give what git printed, "" where it failed; where it `must` not, that it is git which refuses is the error."""
         try:
             done = subprocess.run(
                 ["git", "-C", self.base, *args], capture_output=True, timeout=_GIT_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ManifestError(f"git cannot be run: {error}", where=self.base, fix="install git") from None
+        if must and done.returncode:
+            said = (done.stderr.decode(errors="replace").splitlines() or [f"exit code {done.returncode}"])[0]
+            raise ManifestError(
+                f"git does not read this repository: {said.removeprefix('fatal: ')}", where=self.base,
+                fix=f"make `git -C {self.base} status` work for this user",
+            )  # fmt: skip
         return os.fsdecode(done.stdout) if done.returncode == 0 else ""
 
 

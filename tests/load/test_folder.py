@@ -228,6 +228,9 @@ def test_a_commit_reads_like_the_folder_it_was_made_of(fleet: Fleet) -> None:
         load_base(fleet.folder, "nonsense", now, home=None)
     with pytest.raises(UsageError, match="no revision"):
         load_base(fleet.folder, "--upload-pack=x", now, home=None)
+    (fleet.tmp / ".git" / "HEAD").write_text("nonsense")
+    with pytest.raises(ManifestError, match="git does not read this repository: not a git repository"):
+        load_base(fleet.folder, "HEAD", now, home=None)
 
 
 def test_of_a_base_only_what_differs_is_read(fleet: Fleet) -> None:
