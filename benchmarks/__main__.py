@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from benchmarks import lines, machine, peers, report
+from benchmarks import agents, lines, machine, peers, report
 from benchmarks.measure import BenchmarkError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmarks.lines import Line, Plan
 
-KEYS = ("cold", "noop", "status", "list", "idle", "delete", "base", "logs")
+KEYS = ("cold", "noop", "status", "list", "idle", "delete", "base", "logs", "agents")
 HARNESS = Path(__file__).resolve().parents[2] / "shared/bench/peers"
 
 
@@ -77,6 +77,8 @@ def _parts(options: argparse.Namespace, plan: Plan) -> Iterator[tuple[str, Itera
         yield "plan --base", lines.base(plan, max(options.n))
     if plan.wants("logs"):
         yield "logs", lines.logs(plan)
+    if plan.wants("agents"):
+        yield "goal agents at rest", agents.idle(plan)
 
 
 @dataclass(frozen=True, slots=True)

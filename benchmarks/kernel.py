@@ -7,6 +7,7 @@ closely, and nobody else is ever signalled.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -54,6 +55,25 @@ def pss_bytes(pid: int) -> int:
         if name == "Pss":
             return int(value.split()[0]) * 1024
     return 0
+
+
+def resident_and_private_bytes(pid: int) -> tuple[int, int]:
+    """Give what of a process is in memory, and how much of that no other process shares."""
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, _, value = line.partition(":")
+        found[name] = int(value.split()[0]) * 1024
+    return found["Rss"], found["Private_Clean"] + found["Private_Dirty"]
+
+
+def children_of(pid: int) -> list[int]:
+    """Give the children of a process."""
+    found = []
+    for child in pids():
+        with contextlib.suppress(OSError):
+            if int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(child)
+    return found
 
 
 def cpu_seconds(pid: int) -> float:

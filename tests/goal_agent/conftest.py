@@ -20,7 +20,7 @@ sys.path[:0] = [source for source in SOURCES if source not in sys.path]
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 180
 
 
 @dataclass(frozen=True)

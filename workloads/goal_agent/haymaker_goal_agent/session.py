@@ -7,6 +7,8 @@ It refuses to know what a session holds; the SDK's driver keeps that.
 
 from __future__ import annotations
 
+from binascii import crc32
+
 from agent_haymaker.errors import HaymakerError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import read_record, write_record
@@ -38,10 +40,9 @@ class Sessions:
 
     def __init__(self, workspace: Path, sdk: str) -> None:
         self._path = workspace / _FILE
-        import hashlib  # its OpenSSL weighs more than the rest of an agent without a model
-
-        goal = hashlib.sha256((workspace / "prompt.md").read_bytes()).hexdigest()
-        self.now = self._read(Known(sdk, goal))
+        goal = (workspace / "prompt.md").read_bytes()
+        # Tells a goal from the one before it, and need not withstand anybody; OpenSSL would stay in memory for it.
+        self.now = self._read(Known(sdk, f"{len(goal)}-{crc32(goal):08x}"))
 
     def update(self, **facts: Any) -> None:
         """
