@@ -86,11 +86,13 @@ def check_budget(declared: Declared, fleet: FleetView, spec: dict[str, Any], con
         declared.complain("the fleet requires a budget", f"set one of {', '.join(CAPS)}", "budget")
     sdk, model = config.get("sdk"), config.get("model")
     capped = budget.get("maxCostUSD") is not None or fleet.caps_cost
-    if not capped or not isinstance(sdk, str) or sdk in TELL_THEIR_COST or config.get("prices"):
+    plans = sdk != "script" and config.get("plan_with_model") is True
+    tells = sdk in TELL_THEIR_COST and not plans
+    if not capped or not isinstance(sdk, str) or tells or config.get("prices"):
         return
     if not model:
         declared.complain(
-            f"its cost has a budget, and sdk '{sdk}' does not tell what it costs",
+            f"its cost has a budget, and {'planning for ' if plans else ''}sdk '{sdk}' does not tell what it costs",
             "name the model in config.model, and its price in the Fleet's spec.prices", "budget", "maxCostUSD",
         )  # fmt: skip
     elif model not in fleet.priced:

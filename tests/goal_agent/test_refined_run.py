@@ -49,3 +49,29 @@ def test_no_model_to_ask_is_a_mistake_in_the_config(agent):
     assert done.code == 2
     assert "ANTHROPIC_API_KEY" in done.log
     assert "config.plan_with_model" in done.log
+
+
+def test_what_planning_used_counts_and_a_plan_that_reaches_a_cap_ends_the_run(agent, serve):
+    server = serve(say(json.dumps(ANSWER)))
+    point(agent, server)
+    agent.env["HAYMAKER_BUDGET_MAX_TOKENS"] = "2"
+    done = agent.run(GOAL, sdk="mini", model="claude-planner", plan_with_model=True)
+    assert done.code == 3, done.log
+    plan, result = (json.loads((agent.folder / name).read_bytes()) for name in ("plan.json", "result.json"))
+    planned = plan["refinement"]["usage"]
+    assert (result["verdict"], result["turns"], result["model"]) == ("budget spent", 0, "claude-planner")
+    assert result["usage"].items() <= planned.items()
+    assert planned["input_tokens"] > 0
+    told = [json.loads(line) for line in (agent.folder / "events.jsonl").read_text().splitlines()]
+    assert [e["total"]["input_tokens"] for e in told if e["type"] == "usage"] == [planned["input_tokens"]]
+    assert [e["ending"] for e in told if e["type"] == "usage"] == [True]
+    assert len(server.asked) == 1
+
+
+def test_no_plan_is_asked_for_where_its_cost_is_capped_and_nothing_tells_it(agent, serve):
+    server = serve(say(json.dumps(ANSWER)))
+    point(agent, server)
+    agent.env["HAYMAKER_BUDGET_MAX_COST_USD"] = "1"
+    done = agent.run(GOAL, sdk="claude", plan_with_model=True)
+    assert (done.code, len(server.asked)) == (2, 0), done.log
+    assert "nothing tells what planning with a model costs" in done.log

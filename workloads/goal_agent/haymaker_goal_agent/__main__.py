@@ -88,6 +88,8 @@ def _refiner(
     workspace: Path, config: Mapping[str, Any], keys: Mapping[str, str]
 ) -> Callable[[ExecutionPlan], ExecutionPlan]:
     """Give what refines a plan: what the workspace has on record for the same goal, else the model."""
+    from haymaker_goal_agent.budget import Budget
+    from haymaker_goal_agent.planning import hand_over
     from haymaker_goal_agent.refine import PlanRefiner, recorded_refinement
 
     try:
@@ -98,6 +100,7 @@ def _refiner(
     def refine(plan: ExecutionPlan) -> ExecutionPlan:
         if (known := recorded_refinement(plan, record)) is not None:
             return known
+        Budget(read_settings(config), os.environ).check_planning()
         from agent_haymaker.llm import LLMConfig, LLMError, create_llm_client
 
         try:
@@ -113,11 +116,14 @@ def _refiner(
             ) from error
         try:
             with client:
-                return PlanRefiner(client).refine(plan)
+                refined = PlanRefiner(client).refine(plan)
         except LLMError as error:
             raise PlanningError(
                 f"the plan could not be refined: {error.what}", where=error.where, fix=error.fix
             ) from error
+        if refined.refinement is not None:
+            hand_over(refined.refinement)
+        return refined
 
     return refine
 

@@ -25,6 +25,7 @@ from haymaker_goal_agent.children import Children
 from haymaker_goal_agent.drivers.protocol import Phase
 from haymaker_goal_agent.journal import Journal, timestamp
 from haymaker_goal_agent.keys import take
+from haymaker_goal_agent.planning import take_over
 from haymaker_goal_agent.recorder import Recorder
 from haymaker_goal_agent.settings import read_settings
 from haymaker_goal_agent.verify import Verification
@@ -53,6 +54,7 @@ class AutoMode:
         self._plan = plan
         self._settings = read_settings({**config, "sdk": plan["sdk"]})
         self._budget = Budget(self._settings, os.environ)
+        self._planned = take_over()
         self._began = time.time()
         self._checks: list[dict[str, Any]] = []
         self._attempts = 0
@@ -92,6 +94,10 @@ class AutoMode:
             driver.prepare()
             attempts = Attempts(self._workspace, self._plan, self._settings, self._budget, journal, recorder)
             self._introduce(journal, driver)
+            if self._planned is not None:
+                recorder.planned(self._planned)
+                if reason := self._budget.spent():
+                    return self._conclude(journal, recorder, attempts, BUDGET_SPENT, reason, children.stopped_by)
             code, reason = self._pursue(driver, attempts, recorder, journal, children, env)
             if left := children.end_all():
                 journal.say(f"Note: {count(left, 'process', 'processes')} could not be ended")

@@ -12,6 +12,7 @@ import math
 import time
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.lean import replace
 from haymaker_goal_agent.settings import read_settings
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ class Budget:
         self.max_cost_usd = _cap(environ, COST)
         self.max_seconds = _cap(environ, SECONDS)
         self._prices = settings.prices or ({} if settings.sdk in _TELL_THEIR_COST else _handed_prices(environ))
+        self._planning_prices = settings.prices or _handed_prices(environ)
         self._tells_cost = settings.sdk in _TELL_THEIR_COST or bool(self._prices)
         if self.max_cost_usd is not None and not self._tells_cost:
             raise ManifestError(
@@ -55,13 +57,32 @@ class Budget:
         self.cost_usd: float | None = 0.0
         self.model = ""
 
+    def check_planning(self) -> None:
+        """
+        Refuse to ask a model for a plan where the cost is capped and nothing can tell what that costs.
+
+        Raises:
+            ManifestError: it is so.
+        """
+        if self.max_cost_usd is not None and not self._planning_prices:
+            raise ManifestError(
+                "the cost is capped, and nothing tells what planning with a model costs",
+                where="config.plan_with_model",
+                fix="set prices: {input: ..., output: ...} in US dollars for a million tokens, or leave it out",
+            )
+
+    def add_planning(self, used: Used) -> None:
+        """Count what planning used: no turn of the agent's, and priced as the model that does the work."""
+        cost = _price(used, self._planning_prices) if self._planning_prices else used.cost_usd
+        self.add(replace(used, cost_usd=cost))
+
     def add(self, used: Used) -> None:
         """Count what was used; by the prices given, where the driver cannot tell what it costs."""
         self.input_tokens += used.input_tokens
         self.output_tokens += used.output_tokens
         self.cached_tokens += used.cached_tokens
         self.model = used.model or self.model
-        cost = self._price(used) if self._prices else used.cost_usd
+        cost = _price(used, self._prices) if self._prices else used.cost_usd
         if cost is None and not used.input_tokens and not used.output_tokens:
             cost = 0.0
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
@@ -105,13 +126,14 @@ class Budget:
             "cached_tokens": self.cached_tokens,
         }
 
-    def _price(self, used: Used) -> float:
-        cached = used.cached_tokens if "cached" in self._prices else 0
-        return (
-            (used.input_tokens - cached) * self._prices["input"]
-            + cached * self._prices.get("cached", 0.0)
-            + used.output_tokens * self._prices["output"]
-        ) / _MILLION
+
+def _price(used: Used, prices: Mapping[str, float]) -> float:
+    cached = used.cached_tokens if "cached" in prices else 0
+    return (
+        (used.input_tokens - cached) * prices["input"]
+        + cached * prices.get("cached", 0.0)
+        + used.output_tokens * prices["output"]
+    ) / _MILLION
 
 
 def _handed_prices(environ: Mapping[str, str]) -> Mapping[str, float]:

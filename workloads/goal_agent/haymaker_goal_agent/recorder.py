@@ -135,9 +135,17 @@ class Recorder:
         self._journal.converse("tool result", id=returned.id, ok=returned.ok, output=returned.output)
         self._journal.say(f"   {'' if returned.ok else 'failed: '}{shortened(returned.output, SHOWN) or 'no output'}")
 
+    def planned(self, used: Used) -> None:
+        """Write down what the model used that was asked for the plan."""
+        self._budget.add_planning(used)
+        self._tell_usage(used)
+
     def _used(self, used: Used) -> None:
+        self._budget.add(used)
+        self._tell_usage(used)
+
+    def _tell_usage(self, used: Used) -> None:
         budget = self._budget
-        budget.add(used)
         self._journal.event(
             "usage",
             model=used.model or None,
