@@ -36,7 +36,8 @@ PATH = Option(
     "path", "-f", "--filename", help="Folder of manifests (or one file, which never prunes).", metavar="DIR",
     env="HAYMAKER_MANIFESTS", shown="HAYMAKER_MANIFESTS, or ./manifests", once=True,
 )  # fmt: skip
-ONLY = Option("only", "--only", multiple=True, metavar="NAME", help="Only this deployment. Repeatable.")
+ONLY = Option("only", "--only", multiple=True, metavar="NAME", completes="deployment",
+              help="Only this deployment. Repeatable.")  # fmt: skip
 STRICT = Option("strict", "--strict", kind="flag", help="Warnings about manifests are errors.")
 CONVERGING = (
     Option(

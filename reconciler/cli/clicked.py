@@ -16,7 +16,7 @@ from reconciler.cli.elsewhere import elsewhere
 from reconciler.cli.spec import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.cli.spec import Argument, Option
 
@@ -182,15 +182,12 @@ def as_click(name: str, found: object) -> click.Command:
 
 
 def _argument(argument: Argument) -> click.Argument:
-    complete = None
-    if argument.completes == "deployment":
-        complete = _complete_names
     return click.Argument(
         [argument.param],
         required=argument.required,
         nargs=-1 if argument.multiple else 1,
         metavar=argument.metavar,
-        shell_complete=complete,
+        shell_complete=_completer(argument.completes),
     )
 
 
@@ -208,15 +205,41 @@ def _option(option: Option) -> click.Option:
         envvar=option.env or None,
         show_envvar=bool(option.env),
         hidden=option.hidden,
+        shell_complete=_completer(option.completes),
         **more,
     )
 
 
-def _complete_names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from reconciler.app import App
-    from reconciler.lookup import known_names
+def _completer(what: str) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
+    """Give what completes a word of this kind: deployment, kind, field or shell; None for none of them."""
+    if not what:
+        return None
 
-    return [name for name in known_names(App().home) if name.startswith(incomplete)]
+    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in _words(what, incomplete) if word.startswith(incomplete)]
+
+    return complete
+
+
+def _words(what: str, incomplete: str) -> Iterable[str]:
+    if what == "deployment":
+        from reconciler.app import App
+        from reconciler.lookup import known_names
+
+        return known_names(App().home)
+    if what == "shell":
+        from reconciler.cli.completion import SHELLS
+
+        return SHELLS
+    from reconciler.manifest.schemas import MODELS, explain
+
+    parent = incomplete.rpartition(".")[0] if what == "field" else ""
+    if not parent:
+        return MODELS
+    try:
+        return [f"{parent}.{field.name}" for field in explain(parent).fields]
+    except UsageError:
+        return ()
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -32,5 +32,5 @@ COMMAND = Command(
     bash: put `source <(haymaker completion bash)` into ~/.bashrc. zsh: the same into ~/.zshrc. fish: write it to
     ~/.config/fish/completions/haymaker.fish.
     """,
-    takes=(Argument("shell", "SHELL"),),
+    takes=(Argument("shell", "SHELL", completes="shell"),),
 )

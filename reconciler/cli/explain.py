@@ -53,7 +53,7 @@ COMMAND = Command(
     run,
     help="""Explain a kind or a field of a manifest: deployment, deployment.spec.run, fleet.spec.sync.prune.""",
     takes=(
-        Argument("field", "KIND[.FIELD...]"),
+        Argument("field", "KIND[.FIELD...]", completes="field"),
         output_option("text", "json", "yaml"),
     ),
 )

@@ -22,5 +22,5 @@ COMMAND = Command(
 
     Name it at the top of a manifest and editors complete and check it: # yaml-language-server: $schema=FILE
     """,
-    takes=(Argument("kind", "KIND"),),
+    takes=(Argument("kind", "KIND", completes="kind"),),
 )

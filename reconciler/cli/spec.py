@@ -18,12 +18,12 @@ class Option:
     """
     One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does.
 
-    `shown` is what help says of a default that the command itself works out. With `once`, a second one is a mistake
+    `completes` says what the shell may offer for it. `shown` is what help says of a default that the command itself works out. With `once`, a second one is a mistake
     and no correction of the first.
     """
 
     __slots__ = (
-        "choices", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once", "param", "shown",
+        "choices", "completes", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once", "param", "shown",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class Option:
         default: Any = None,
         multiple: bool = False,
         metavar: str = "",
+        completes: str = "",
         env: str = "",
         hidden: bool = False,
         once: bool = False,
@@ -44,7 +45,7 @@ class Option:
         self.param, self.names, self.help = param, names, help
         self.kind = "choice" if choices else kind
         self.choices, self.multiple, self.metavar, self.env, self.hidden = choices, multiple, metavar, env, hidden
-        self.once, self.shown = once, shown
+        self.once, self.shown, self.completes = once, shown, completes
         self.default = () if multiple else (default if kind != "flag" else bool(default))
 
 

@@ -227,6 +227,16 @@ def test_completion_offers_commands_and_deployments(shop: Cli) -> None:
     assert "plain,status" in shop(COMP_WORDS="haymaker st", COMP_CWORD="1", **env).out
     offered = shop(COMP_WORDS="haymaker status ke", COMP_CWORD="2", **env).out
     assert offered.split() == ["plain,keeper"]
+    for words, at, expected in (
+        ("haymaker plan --only re", "3", ["reporter"]),
+        ("haymaker explain fl", "2", ["fleet"]),
+        ("haymaker explain deployment.spec.su", "2", ["deployment.spec.success", "deployment.spec.suspend"]),
+        ("haymaker explain nothing.like.it", "2", []),
+        ("haymaker schema w", "2", ["workload"]),
+        ("haymaker completion z", "2", ["zsh"]),
+    ):
+        offered = shop(COMP_WORDS=words, COMP_CWORD=at, **env).out
+        assert offered.split() == [f"plain,{word}" for word in expected], words
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
