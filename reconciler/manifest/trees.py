@@ -12,12 +12,14 @@ import stat
 import time
 from typing import Any, Protocol
 
+from agent_haymaker.errors import ManifestError
 from agent_haymaker.lean import dataclass, field
 from reconciler.manifest.problems import Flaw
 
 Stamp = list[Any]  # a file's identity: what changes when its content does
 IGNORE_FILE = ".haymakerignore"
 SETTLE_NS = 50_000_000  # a file younger than this may change again within one tick of its clock
+MOST_FOLDERS = 30_000  # a folder with more is a disk or a home, named by mistake
 _MAX_REFERENCED = 64 << 20
 _READS = 5
 
@@ -126,10 +128,11 @@ class WorkTree:
         self.only = os.path.basename(os.path.abspath(path)) if is_file else ""
         self.base = find_base(self.root)
         self._real_folders: dict[str, str] = {}
+        self._entered = 0
 
     def list_files(self, known: Listing | None = None) -> Listing:
         """List the YAML files; `known` is an earlier listing, whose ignore verdicts hold where nothing changed."""
-        listing = Listing()
+        listing, self._entered = Listing(), 0
         self._walk("", listing, _Ignore(self, listing, known or Listing()), set())
         if self.only and not any(file == self.only for file, _ in listing.files):
             listing.files.append((self.only, self.stamp(os.path.join(self.root, self.only))))
@@ -137,6 +140,13 @@ class WorkTree:
         return listing
 
     def _walk(self, folder: str, listing: Listing, ignore: _Ignore, above: set[tuple[int, int]]) -> None:
+        self._entered += 1
+        if self._entered > MOST_FOLDERS:
+            raise ManifestError(
+                f"this folder holds more than {MOST_FOLDERS} others",
+                where=self.root,
+                fix="pass the folder that holds the manifests, or list the others in .haymakerignore",
+            )
         path = os.path.join(self.root, folder)
         try:
             with os.scandir(path) as entries:

@@ -27,6 +27,15 @@ def test_an_empty_folder_asks_for_nothing(tmp_path: Path) -> None:
     assert (loaded.desired, loaded.problems, loaded.complete, loaded.files) == ({}, (), True, 0)
 
 
+def test_a_whole_disk_is_refused_instead_of_read(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.deploy("a", path="x/y/a.yaml")
+    monkeypatch.setattr("reconciler.manifest.trees.MOST_FOLDERS", 3)
+    assert list(fleet.load().desired) == ["a"]
+    monkeypatch.setattr("reconciler.manifest.trees.MOST_FOLDERS", 2)
+    with pytest.raises(ManifestError, match="more than 2 others"):
+        fleet.load()
+
+
 def test_files_are_found_recursively_and_hidden_ones_are_not(fleet: Fleet) -> None:
     fleet.deploy("a", path="x/y/a.yaml")
     fleet.deploy("b", path="x/b.yml")
