@@ -117,6 +117,20 @@ def test_delete_is_not_held_back_by_max_deletions():
     assert len(made.actions) == 9
 
 
+@pytest.mark.parametrize(
+    ("had", "has", "cause"),
+    [
+        ({"workload": {"code": "1+a"}}, {"workload": {"code": "1+b"}}, "its workload worker changed"),
+        ({"goal": {"sha256": "a"}}, {"goal": {"sha256": "b", "file": "goal.md"}}, "mailer.yaml changed"),
+        ({"workload": {"code": "1+a"}, "config": {"x": 1}}, {"workload": {"code": "1+b"}}, "mailer.yaml changed"),
+    ],
+)
+def test_a_replacement_names_the_file_or_the_workload_that_changed(had, has, cause):
+    seen = replace(observed(digest="1:old"), spec=had)
+    (action, *_) = plan([desired(digest="1:b", spec=has)], [seen]).actions
+    assert action.cause == f"{cause} since it was deployed"
+
+
 def test_another_fleets_deployment_is_no_orphan_of_ours():
     made = plan([], [observed(fleet="dev")], removals=PRUNE)
     assert made.is_empty
