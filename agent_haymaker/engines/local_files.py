@@ -116,8 +116,9 @@ def find_program(program: str, search: str, workspace: str) -> str:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     raise WorkloadError(
-        f"the program {program!r} is not on the agent's PATH ({search or os.defpath})",
-        fix="install it, or name it by its path (`./…` is relative to workload.yaml's folder)",
+        f"the program {program!r} is not on the agent's PATH",
+        fix="install it, or name it by its path (`./…` is relative to workload.yaml's folder); "
+        f"its PATH is {search or os.defpath}",
     )
 
 

@@ -42,7 +42,10 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
     if follow:
         _follow(app, handle, reader)
     if not reader.has_log:
-        print(f"run {past.get(handle.key, handle.key)} of {name} has left no log", file=sys.stderr)
+        latest = entry.run if entry is not None else None
+        unstarted = latest is not None and latest.key == handle.key and latest.ended_at and not latest.started_at
+        why = f": it never started, since {latest.exit_text}" if latest is not None and unstarted else ""
+        print(f"run {past.get(handle.key, handle.key)} of {name} has left no log{why}", file=sys.stderr)
     _print([reader.end()])
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,17 @@ def test_one_file_is_applied_without_a_word_of_the_others(own: Cli) -> None:
     single.unlink()
     asked = own("apply", "-f", "manifests", "--wait")
     assert (asked.code, asked.err.count("not confirmed: single")) == (5, 1), asked
+
+
+def test_a_run_that_never_started_says_so_where_its_log_would_be(own: Cli) -> None:
+    fleet = own.folder / "fleet.yaml"
+    fleet.write_text(fleet.read_text().replace("[sh, ./run.sh]", "[no-such-tool]"))
+    failed = own("apply", "-f", "manifests", "--only", "reporter", PATH=f"/no/where:{os.environ['PATH']}")
+    assert failed.code != 0
+    assert "fix: install it, or name it by its path" in failed.err
+    assert failed.err.count("/no/where") == 1, "the search path is told where it helps"
+    empty = own("logs", "reporter").err
+    assert "has left no log: it never started, since the program 'no-such-tool' is not on the agent's PATH\n" in empty
 
 
 ONE = """\
