@@ -40,7 +40,7 @@ install: .venv/.runtime
 
 # Compiled at once, since a first `haymaker` would otherwise pay for it. A plain .pth names the checkout (tool.hatch dev-mode-dirs): nothing is hooked into imports, and an edit is in force at once.
 .venv/.runtime: .venv/.python pyproject.toml requirements/runtime.txt requirements/build.txt
-	@echo 'installing the locked dependencies' >&2
+	@echo 'installing the locked dependencies; this may take a minute or two' >&2
 	@$(INSTALL) -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q agent_haymaker reconciler workloads/goal_agent/haymaker_goal_agent

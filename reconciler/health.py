@@ -243,5 +243,5 @@ def _goal_condition(seen: Observed, entry: Entry, condition: Callable[..., Condi
     passed = sum(1 for c in checks if c.get("passed"))
     unchecked = sum(1 for c in checks if c.get("passed") is None)
     text = f"{passed} of {len(checks) - unchecked} checks passed"
-    text += f", {unchecked} criteria not checked" if unchecked else ""
+    text += f", {unchecked} {'criterion' if unchecked == 1 else 'criteria'} not checked" if unchecked else ""
     return condition("GoalMet", seen.goal_met, "ChecksPassed" if seen.goal_met else "ChecksFailed", text)

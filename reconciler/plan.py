@@ -214,7 +214,7 @@ def _plan_replace(draft: _Draft, want: Desired, seen: Observed, reason: str, aft
     goal = want.spec.get("goal") or {}
     if changes == ("goal (changed)",) and goal.get("file"):
         reason = f"{goal['file']} changed since it was deployed"
-    elif changes and all(change.startswith("workload.") for change in changes):
+    elif all(change.startswith("workload.") for change in changes):
         reason = f"its workload {want.workload} changed since it was deployed"
     if seen.phase is RunPhase.RUNNING:
         # What waits for something else first keeps its old run until then: a gap helps nobody.

@@ -178,7 +178,8 @@ def run_line(run: Run, phase: RunPhase, now: float) -> str:
 def used_line(usage: Mapping[str, Any]) -> str:
     """Say what a run used, in one line."""
     turns, tokens_in, tokens_out = (usage.get(name, 0) for name in ("turns", "input_tokens", "output_tokens"))
-    return f"{turns} turns, {tokens_in} tokens in, {tokens_out} out, {money(usage.get('cost_usd'))}"
+    counted = f"{turns} turn" if turns == 1 else f"{turns} turns"
+    return f"{counted}, {tokens_in} tokens in, {tokens_out} out, {money(usage.get('cost_usd'))}"
 
 
 def money(cost: float | None) -> str:

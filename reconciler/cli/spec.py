@@ -18,12 +18,13 @@ class Option:
     """
     One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does.
 
-    `completes` says what the shell may offer for it. `shown` is what help says of a default that the command itself works out. With `once`, a second one is a mistake
-    and no correction of the first.
+    `completes` says what the shell may offer for it, `shown` what help says of a default that the command itself works
+    out. With `once`, a second one is a mistake and no correction of the first.
     """
 
     __slots__ = (
-        "choices", "completes", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once", "param", "shown",
+        "choices", "completes", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once",
+        "param", "shown",
     )  # fmt: skip
 
     def __init__(

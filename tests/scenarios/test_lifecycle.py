@@ -163,7 +163,7 @@ def test_a_goals_own_criteria_decide_goal_met(world):
     world.apply("--wait")
     assert run_of(world, "greet")["goal_met"] is True
     said = world.run("status", "greet")
-    assert "1 of 1 checks passed, 1 criteria not checked" in said.out
+    assert "1 of 1 checks passed, 1 criterion not checked" in said.out
     assert "Goal achieved" in world.run("logs", "greet").out
 
 
