@@ -87,7 +87,7 @@ def run_pass(
         )
     code = exit_code(done, done.outcomes)
     if output in DOCUMENTS:
-        say(result_document(done, done.outcomes, code, output, dryRun=dry_run))
+        say(result_document(done, done.outcomes, code, output, dryRun=dry_run), exact=True)
     else:
         print_results(done, done.outcomes)
         if dry_run:

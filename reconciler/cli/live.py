@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from reconciler.cli.output import clean, clean_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,7 +32,7 @@ class LiveTable:
         table = Table.grid(padding=(0, 2))
         open_ones = [w for w in standing if not w.settled]
         for item in open_ones[:MOST_ROWS]:
-            table.add_row(Spinner("dots"), item.name, item.state, item.note)
+            table.add_row(Spinner("dots"), item.name, item.state, clean(item.note))
         if len(open_ones) > MOST_ROWS:
             table.add_row("", f"and {len(open_ones) - MOST_ROWS} more", "", "")
         table.add_row("", f"{len(standing) - len(open_ones)} of {len(standing)} at rest", "", "")
@@ -38,7 +40,7 @@ class LiveTable:
 
     def say(self, line: str, *, error: bool = False) -> None:
         del error
-        self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(clean_lines(line), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

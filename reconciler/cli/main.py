@@ -137,10 +137,10 @@ def exit_code(error: BaseException) -> int:
 
 
 def _say(what: str, where: str | None, fix: str | None) -> None:
-    from reconciler.cli.output import paint
+    from reconciler.cli.output import clean_lines, paint
 
-    lines = [f"{paint('error:', 'red', sys.stderr)} {what}"]
-    lines += [f"  {word}: {text}" for word, text in (("where", where), ("fix", fix)) if text]
+    lines = [f"{paint('error:', 'red', sys.stderr)} {clean_lines(what)}"]
+    lines += [f"  {word}: {clean_lines(text)}" for word, text in (("where", where), ("fix", fix)) if text]
     try:
         print("\n".join(lines), file=sys.stderr)
     except OSError:

@@ -18,9 +18,13 @@ DOCUMENTS = ("json", "yaml")  # outputs that are one whole document
 _COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
 
 
-def say(text: str, *, error: bool = False) -> None:
-    """Print a line at once, with `error` on stderr: in the order in which things happened, wherever the two lead."""
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)
+def say(text: str, *, error: bool = False, exact: bool = False) -> None:
+    """
+    Print a line at once, with `error` on stderr: in the order in which things happened, wherever the two lead.
+
+    Control characters are left out, unless it is a document, `exact` to the letter.
+    """
+    print(text if exact else clean_lines(text), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -39,6 +43,13 @@ def clean(text: object) -> str:
     """Give a text as one line without control characters: what others wrote must not steer the terminal."""
     line = str(text)
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line).strip()
+
+
+def clean_lines(text: str) -> str:
+    """As `clean`, of a text of several lines; indents and tabs stay."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def _cells(row: Sequence[object]) -> tuple[str, ...]:

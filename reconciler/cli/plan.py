@@ -77,9 +77,9 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
 def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
     match output:
         case "json" | "yaml":
-            say(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output))
+            say(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output), exact=True)
         case "markdown":
-            say(plan_markdown(made, goal_diffs=diffs))
+            say(plan_markdown(made, goal_diffs=diffs), exact=True)
         case _:
             text = plan_text(made, unchanged=output == "wide")
             for name, diff in sorted(diffs.items()):

@@ -115,7 +115,8 @@ def apply_and_wait(
     code = _wait_code(followed)
     if output in DOCUMENTS:
         standing = [{"name": w.name, "state": w.state, "note": w.note, "settled": w.settled} for w in followed.standing]
-        say(result_document(followed.last, followed.outcomes, code, output, dryRun=False, standing=standing))
+        document = result_document(followed.last, followed.outcomes, code, output, dryRun=False, standing=standing)
+        say(document, exact=True)
     else:
         _print_end(followed, timeout_seconds)
     return code

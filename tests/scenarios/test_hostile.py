@@ -62,3 +62,14 @@ def test_a_check_whose_pass_and_shim_were_killed_is_ended_by_a_delete(world, hos
     assert len(world.everybody()) >= 1
     world.delete()
     assert not world.everybody()
+
+
+def test_what_a_goal_says_does_not_steer_the_terminal(world):
+    goal = "# G\n\n```sh\ntrue\n```\n\n## Success Criteria\n\n- it \033]0;pwned\007\033[2Jpasses\n\n"
+    goal += "  ```sh\n  exit 1\n  ```\n"
+    world.write("goals/g.md", goal)
+    world.declare("job", "goal-agent", goal={"file": "goals/g.md"}, run={"mode": "task"})
+    said = [world.apply("--wait", code=None), world.run("status", "job"), world.run("why", "job"), world.run("events")]
+    said.append(world.run("apply", "-f", "no\033[2Jwhere"))
+    assert "recorded job: exit code 1, failed: it  ]0;pwned  [2Jpasses" in said[0].out
+    assert not [one for one in said if "\033" in one.out + one.err or "\007" in one.out + one.err]
