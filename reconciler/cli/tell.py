@@ -12,6 +12,7 @@ from reconciler.cli.spec import Argument, Command
 
 INBOX = "inbox"
 MOST_BYTES = 64 * 1024
+_NOT_FOR_LONG = "a new generation begins in an empty one, so what is to last belongs into its goal"
 
 
 def run(*, name: str, text: str) -> int:
@@ -39,7 +40,7 @@ def run(*, name: str, text: str) -> int:
     file = f"{INBOX}/{int(app.now() * 1000):014d}-{app.new_id()}.md"
     app.engine.deliver(Handle.from_json(run.handle), file, text.strip().encode("utf-8", "replace") + b"\n")
     is_running = found.seen is not None and found.seen.phase is RunPhase.RUNNING
-    when = "at the end of its turn" if is_running else "when it runs again in its workspace"
+    when = "at the end of its turn" if is_running else f"when it runs again in its workspace; {_NOT_FOR_LONG}"
     print(f"queued for {found.name}: it hears of it {when}")
     return 0
 
