@@ -19,7 +19,7 @@ from agent_haymaker import process_table, processes
 from agent_haymaker.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent_haymaker.engines.claims import Claim
     from agent_haymaker.process_table import Snapshot
@@ -156,14 +156,14 @@ def _left(run_id: str, members: Sequence[ProcessId], refused: dict[ProcessId, st
     )
 
 
-def check_ours(leader: ProcessId, run_id: str, claim: Claim | None, places: Sequence[str]) -> None:
+def check_ours(leader: ProcessId, run_id: str, claim: Claim | None, places: Callable[[], Sequence[str]]) -> None:
     """
     Make sure that a live process is this run's leader before anybody signals it.
 
     Its environment says so. Where that tells nothing (a program may overwrite it, or close it to us), then all of
     this must hold: the claim file vouches for it; it leads a session; its parent is the live shim that started it
-    or, once that is dead, the process that inherits orphans; it works in one of `places` (the run's workspace, its
-    log), or, if even that is closed to us, the shim is alive.
+    or, once that is dead, the process that inherits orphans; it works in one of the places that `places` gives (the
+    run's workspace, its log), or, if even that is closed to us, the shim is alive.
 
     Raises:
         PlatformError: it may be somebody else's; nothing was touched.
@@ -176,7 +176,7 @@ def check_ours(leader: ProcessId, run_id: str, claim: Claim | None, places: Sequ
         shim_lives = processes.is_alive(claim.shim)
         at_home = row.parent == claim.shim.pid if shim_lives else row.parent in (1, claim.reaper)
         seen = processes.places_of(leader.pid)
-        works_here = shim_lives if seen is None else any(_is_in(place, places) for place in seen)
+        works_here = shim_lives if seen is None else any(_is_in(place, places()) for place in seen)
         if at_home and works_here:
             return
     why = "it carries another run's id" if carried is not None else "it does not carry this run's id"

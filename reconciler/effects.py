@@ -291,7 +291,9 @@ class Effects:
             handle = None
             if entry.run is not None and entry.run.handle is not None:
                 handle = Handle.from_json(entry.run.handle)
-                entry = await self._charge(await self._stop_run(entry))  # also of a run that a killed pass ended
+                stopped = await self._stop_run(entry)
+                # What a killed pass ended may not have been charged; twice is once.
+                entry = stopped if stopped is not entry else await self._charge(entry)
                 left = await self._keep_artifacts(entry, handle)
                 await self.engine.retire(handle, whole=False)
                 judge = Desired.from_json(entry.desired) if entry.desired and not entry.service else None

@@ -78,13 +78,19 @@ class Archive:
             raise platform_error(error, "put aside what stands in place of the workspace", source) from error
 
     def _make_folder(self, workspace: str, *below: str) -> None:
-        path = self._runs  # itself a person may have put on another disk
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = str(self._runs)  # itself a person may have put on another disk
+        if not os.path.isdir(path):
+            os.makedirs(path, 0o700, exist_ok=True)
         for name in (workspace, *below):
-            path /= name
-            if path.is_symlink():
-                path.unlink()
-            path.mkdir(mode=0o700, exist_ok=True)
+            path = f"{path}/{name}"
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                if os.path.islink(path):
+                    os.unlink(path)
+                    os.mkdir(path, 0o700)
+                elif not os.path.isdir(path):
+                    raise
 
     def keep(self, workspace: str, key: str, patterns: Sequence[str]) -> Kept:
         """
@@ -157,7 +163,10 @@ class Archive:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _size(path: Path) -> int:

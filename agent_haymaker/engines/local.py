@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -173,7 +174,7 @@ class LocalEngine:
             raise NotADirectoryError(folder)
         return os.fdopen(open_regular(f"{folder}/{name}", os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0)
 
-    @property
+    @cached_property
     def _archive(self) -> Archive:
         from agent_haymaker.engines.archive import Archive  # a look at what runs needs none
 

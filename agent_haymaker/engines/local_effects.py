@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from agent_haymaker import processes
 from agent_haymaker.engines import Exit, Handle, Kept, Observation, RunSpec, RunState, claims, local_files
@@ -23,10 +23,13 @@ from agent_haymaker.records import platform_error
 from agent_haymaker.stopping import Stopper, check_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent_haymaker.engines.claims import Claim
     from agent_haymaker.engines.local_look import Looker
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Effects:
@@ -39,6 +42,7 @@ class Effects:
         self._looker = looker
         self._shim = ShimClient(home, fence=fence)
         self._stopper = Stopper()
+        self._archive = Archive(Path(root))
 
     # -- start
 
@@ -120,7 +124,7 @@ class Effects:
             return
         except OSError as error:
             raise platform_error(error, "look at the workspace", path) from error
-        Archive(Path(self._root)).put_aside(workspace, key)
+        self._archive.put_aside(workspace, key)
 
     def _make_home(self) -> None:
         if os.path.isdir(f"{self._home}/{claims.RUNS}"):
@@ -139,7 +143,7 @@ class Effects:
     async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
         key = handle.key
         claim = claim_of(self._home, handle)
-        found = self._looker.look(key) if claim is not None else self._looker.find(key)
+        found = self._looker.follow(claim) if claim is not None else self._looker.find(key)
         if found is None:
             self._refuse_unclaimed(handle)
             return Observation(handle, RunState.LOST, Exit(reason="lost"), detail="there is nothing of it")
@@ -153,7 +157,7 @@ class Effects:
                 fix="run `haymaker doctor`",
             )
         if process is not None:
-            check_ours(process, key, claim, self._places(claim))
+            check_ours(process, key, claim, lambda: self._places(claim))
         if claim is not None and seen.state.is_live:
             self._note(key, {"stop_requested": time.time(), "grace": max(0.0, grace_seconds)})
         leader = process or (claim.process if claim else None)
@@ -176,7 +180,7 @@ class Effects:
                 fix="run `haymaker doctor`",
             )
         if process is not None and processes.is_alive(process):
-            check_ours(process, handle.key, None, ())
+            check_ours(process, handle.key, None, list)
 
     def _note(self, key: str, line: dict[str, object]) -> None:
         """Append to the claim. A disk that refuses must not keep anything from being stopped."""
@@ -231,7 +235,8 @@ class Effects:
     async def forget(self, handle: Handle, *, workspace: bool) -> None:
         key = handle.key
         claim = claim_of(self._home, handle)
-        found = self._looker.look(key, until=time.monotonic() + 2) if claim is not None else self._looker.find(key)
+        until = time.monotonic() + 2
+        found = self._looker.follow(claim, until=until) if claim is not None else self._looker.find(key)
         if found is not None and found.seen.state.is_live:
             raise PlatformError(f"run {key} is {found.seen.state}, so it cannot be forgotten", fix="stop it first")
         if claim is None:
@@ -253,19 +258,26 @@ class Effects:
 
     async def discard(self, workspace: str) -> None:
         for folder in (local_files.workspace_path(self._agents, workspace), self._memory(workspace)):
-            await asyncio.to_thread(local_files.remove_workspace, folder)
+            await _beside(folder, local_files.remove_workspace, folder)
 
     async def keep(self, handle: Handle, patterns: Sequence[str]) -> Kept:
         claim = claim_of(self._home, handle)
         if claim is None:
             return Kept()
-        # A large one must not hold up what is done to others meanwhile.
-        return await asyncio.to_thread(Archive(Path(self._root)).keep, claim.workspace, handle.key, patterns)
+        folder = local_files.workspace_path(self._agents, claim.workspace)
+        return await _beside(folder, self._archive.keep, claim.workspace, handle.key, patterns)
 
     async def retire(self, handle: Handle, *, whole: bool) -> None:
         claim = claim_of(self._home, handle)
         if claim is not None:
-            Archive(Path(self._root)).retire(claim.workspace, handle.key, whole=whole)
+            self._archive.retire(claim.workspace, handle.key, whole=whole)
+
+
+async def _beside(folder: str, work: Callable[P, T], /, *args: P.args, **more: P.kwargs) -> T:
+    """Do something with all of a folder in a thread, so that a large one holds nothing up; a small one costs less."""
+    if local_files.is_small(folder):
+        return work(*args, **more)
+    return await asyncio.to_thread(work, *args, **more)
 
 
 def _check_writable(folder: str) -> None:

@@ -132,17 +132,24 @@ class Looker:
         """
         try:
             claim = claims.read(self._home, key)
-            if claim is None:
-                return None
-            if handle is not None and not agrees(handle, claim):
-                return unreachable(key, "its handle names another process than its claim file")
-            return self._follow(claim, until)
         except claims.BadClaim as bad:
             return unreachable(key, f"claim file {claims.file_of(key)}: {bad}")
+        if claim is None:
+            return None
+        if handle is not None and not agrees(handle, claim):
+            return unreachable(key, "its handle names another process than its claim file")
+        return self.follow(claim, until=until)
+
+    def follow(self, claim: Claim, *, until: float = 0.0) -> Found:
+        """Return what a claim that was read just now says, checked with the kernel. `until` as in `look`."""
+        try:
+            return self._follow(claim, until)
+        except claims.BadClaim as bad:
+            return unreachable(claim.key, f"claim file {claims.file_of(claim.key)}: {bad}")
         except OSError as error:
-            return unreachable(key, f"this host cannot be looked at: {error.strerror}")
+            return unreachable(claim.key, f"this host cannot be looked at: {error.strerror}")
         except TryAgain as error:
-            return unreachable(key, error.what)
+            return unreachable(claim.key, error.what)
 
     def _follow(self, claim: Claim, until: float) -> Found:
         if claim.end is not None and has_ended(claim):
