@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
-from agent_haymaker.records import platform_error, read_record_head, write_record
+from agent_haymaker.records import platform_error
 from reconciler.journal import START, Position, read_tail
-from reconciler.model import Desired, Json, LazyJson
+from reconciler.model import Desired, LazyJson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-VERSION = 1
 OVERRUN = "budget"
 NO_JSON = LazyJson()
 
@@ -105,15 +104,15 @@ class Entry:
         return record
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any], shelf: _Shelf | None = None) -> Entry:
-        """Rebuild what `to_json` gave; a desired state that was left out is on the shelf."""
+    def from_json(cls, record: Mapping[str, Any]) -> Entry:
+        """Rebuild what `to_json` gave."""
         made = {**record, "identity": tuple(record.get("identity", ()))}
         if "depends_on" in record:
             made["depends_on"] = tuple((str(name), str(condition)) for name, condition in record["depends_on"])
         if record.get("run"):
             made["run"] = Run.from_json(record["run"])
         if "desired" in record:
-            made["desired"] = LazyJson(record["desired"]) if shelf is None else _Shelved(shelf, record["name"])
+            made["desired"] = LazyJson(record["desired"])
         return cls(**made)
 
 
@@ -238,22 +237,14 @@ class Inventory:
         """
         if self.intents:
             return
+        from reconciler.checkpoint import write_checkpoint
+
         self.folder.mkdir(mode=0o700, exist_ok=True)
         for name in sorted(self.fleets if everything else self.changed & self.fleets.keys()):
             if name in self.doubts:
                 continue
-            fleet = self.fleets[name]
-            record = {
-                "schema_version": VERSION,
-                "fleet": name,
-                "root": fleet.root,
-                "revision": fleet.revision,
-                "declared": fleet.declared,
-                "budget": fleet.budget,
-                "journal": position.to_json(),
-            }
             entries = [e for e in self.entries.values() if e.fleet == name]
-            _write_checkpoint(self.folder / f"{name}.json", record, entries)
+            write_checkpoint(self.folder / f"{name}.json", self.fleets[name], entries, position)
         self.changed.clear()
 
 
@@ -264,12 +255,16 @@ def load_inventory(home: Path) -> Inventory:
     Raises:
         PlatformError: the journal or the folder cannot be read.
     """
+    from reconciler.checkpoint import read_checkpoint  # a look at one deployment reads none
+
     folder = home / "fleets"
     inventory = Inventory(folder)
     starts: list[Position] = []
     for name in _fleet_names(folder):
         try:
-            starts.append(_load_fleet(inventory, folder / f"{name}.json", name))
+            inventory.fleets[name], entries, position = read_checkpoint(folder / f"{name}.json", name)
+            inventory.entries |= {entry.name: entry for entry in entries}
+            starts.append(position)
         except DoubtError as doubt:
             inventory.doubts[name] = f"{doubt.where}: {doubt.what}"
     # Replaying a record that a checkpoint already holds gives the same entry again; the oldest position is safe.
@@ -295,25 +290,6 @@ def _fleet_names(folder: Path) -> list[str]:
     return sorted(n[:-5] for n in names if n.endswith(".json") and not n.startswith("."))
 
 
-def _load_fleet(inventory: Inventory, path: Path, name: str) -> Position:
-    record, shelf = _read_checkpoint(path)
-    try:
-        position = Position.from_json(record["journal"])
-        entries = [Entry.from_json(e, shelf) for e in record["entries"].values()]
-        budget = dict(record.get("budget", {}))
-        fleet = FleetRecord(name, str(record["root"]), dict(record["revision"]), int(record["declared"]), budget)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DoubtError(
-            f"the inventory of fleet {name} is not as haymaker writes it ({type(error).__name__}: {error})",
-            where=str(path),
-            fix="restore it from a backup; until then nothing of this fleet is touched",
-        ) from error
-    inventory.fleets[name] = fleet
-    for entry in entries:
-        inventory.entries[entry.name] = entry
-    return position
-
-
 def applied(entry: Entry) -> Desired:
     """Give what an entry was applied with: its last good spec."""
     return replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
@@ -325,79 +301,3 @@ def desired_json(record: Mapping[str, Any]) -> LazyJson:
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-
-
-# ---- the checkpoint file ----------------------------------------------------------------------------------
-#
-# One JSON object in two lines: what every look needs, then the desired states, which are four fifths of it. No
-# JSON text holds a raw line break inside a string, so the second line can be found without reading the first.
-
-_SPECS = b',\n"specs": '
-
-
-class _Shelf:
-    """The desired states of one checkpoint, read when the first of them is asked for."""
-
-    __slots__ = ("_path", "_raw", "_specs")
-
-    def __init__(self, raw: bytes, path: Path) -> None:
-        self._raw, self._path = raw, path
-        self._specs: dict[str, Any] | None = None
-
-    def spec(self, name: str) -> dict[str, Any]:
-        """
-        Give one desired state.
-
-        Raises:
-            DoubtError: they cannot be read.
-        """
-        try:
-            if self._specs is None:
-                self._specs = json.loads(self._raw.rstrip()[:-1])
-            return dict(self._specs[name])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DoubtError(
-                f"the desired state of {name} in this inventory cannot be read",
-                where=str(self._path),
-                fix="restore it from a backup; until then nothing of this fleet is touched",
-            ) from error
-
-
-class _Shelved(LazyJson):
-    """A desired state that still stands on its shelf."""
-
-    __slots__ = ("_name", "_shelf")
-
-    def __init__(self, shelf: _Shelf, name: str) -> None:
-        super().__init__()
-        self._shelf, self._name = shelf, name
-
-    @property
-    def text(self) -> str:
-        return _canonical(self._parsed())
-
-    def _parsed(self) -> Json:
-        if self._value is None:
-            self._value = self._shelf.spec(self._name)
-        return self._value
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _write_checkpoint(path: Path, record: dict[str, Any], entries: list[Entry]) -> None:
-    kept = {e.name: e.to_json(spec=False) for e in entries}
-    head = json.dumps({**record, "entries": kept}, ensure_ascii=False).encode()
-    specs = ",\n".join(f"{json.dumps(e.name)}: {e.desired.text}" for e in entries if e.desired)
-    write_record(path, b"".join((head[:-1], _SPECS, b"{", specs.encode(), b"}}\n")))
-
-
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], _Shelf]:
-    record, raw = read_record_head(path, _SPECS, newest=VERSION)
-    if "specs" in record:  # somebody laid it out anew
-        raw = json.dumps(record["specs"]).encode() + b"}"
-    elif not raw.endswith(b"}}\n"):
-        raise DoubtError(
-            "the inventory ends in the middle", where=str(path), fix="restore it from a backup; until then it is doubt"
-        )
-    return record, _Shelf(raw, path)

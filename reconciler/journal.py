@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
@@ -126,6 +125,8 @@ class Journal:
     """The one writer. Make it under the pass lock; `close` it before the lock goes."""
 
     def __init__(self, folder: Path) -> None:
+        import threading  # whoever only reads needs none
+
         self._folder = folder
         self._fd = -1
         self._segment = 0

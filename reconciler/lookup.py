@@ -17,6 +17,7 @@ from agent_haymaker.records import open_regular, platform_error, read_record
 from reconciler.inventory import Entry, applied
 from reconciler.model import AppliedSpec, RunPhase
 from reconciler.observe import observe, observe_one
+from reconciler.records import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -168,7 +169,7 @@ def _has_whole_fleet(home: Path, fleet: str) -> bool:
     """Tell whether the fleet's checkpoint begins and ends as one; one that does not is doubt."""
     try:
         with os.fdopen(open_regular(home / "fleets" / f"{fleet}.json"), "rb") as file:
-            begins = file.read(20).startswith(b'{"schema_version": 1')
+            begins = file.read(20).startswith((b'{"schema_version": 1', b'{"schema_version": 2'))
             file.seek(-2, os.SEEK_END)
             return begins and file.read(2) == b"}\n"
     except FileNotFoundError:
@@ -349,8 +350,6 @@ def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "",
 
 
 def _status(entry: Entry, seen: Observed) -> str:
-    from reconciler.records import status_of
-
     run = entry.run
     if run is not None and not run.recorded and seen.phase in (RunPhase.ENDED, RunPhase.STOPPED, RunPhase.LOST):
         # Over, though no pass has put it on record yet.

@@ -8,7 +8,6 @@ The state record of a deployment, as the seed's tools and other people's workloa
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.records import encode_record, platform_error, read_record
@@ -25,7 +24,11 @@ HISTORY_BYTES = 1024 * 1024
 
 def iso(seconds: float | None) -> str | None:
     """Give a time as the seed's records hold it: ISO 8601, UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    if seconds is None:
+        return None
+    from datetime import UTC, datetime  # what only looks tells no times in this form
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def status_of(entry: Entry) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,7 @@ from agent_haymaker.lean import replace
 from reconciler.inventory import Entry, Run, desired_json, load_inventory
 from reconciler.journal import Journal, Position, read_backwards, read_tail
 
-if TYPE_CHECKING:
-    from pathlib import Path
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def entry(name: str, **facts) -> Entry:
@@ -125,6 +125,35 @@ def test_checkpoint_and_journal_together_are_the_inventory(tmp_path, journal):
     read = load_inventory(tmp_path)
     assert sorted(read.entries) == ["b", "c"]
     assert read.entries["c"].run == Run("k", 1, exit_code=0)
+
+
+def test_a_checkpoint_holds_every_field_of_an_entry_and_shares_what_is_alike(tmp_path):
+    full = Entry(
+        "full", "full-1", "prod", 3, "1:d", desired_json({"spec": {"x": 1}}), "w", "1:s", "a.yaml:1", "/r", {"a": "b"},
+        {"c": "d"}, True, "Retain", True, True, True, 60.0, 2, 5.0, (("other", "Started"),), "it waits", (1, 2, 3),
+        Run("k", 4, {"engine": "local", "key": "k", "token": {"pid": 7}}, 1.0, 2.0, 0, None, "exited", "exit code 0",
+            True, False, "quiet", True, ({"name": "c", "passed": True},), {"turns": 3.0}, {"turns": 2}),
+    )  # fmt: skip
+    blank = Entry("", "", "", 0, "")
+    assert all(getattr(full, name) != getattr(blank, name) for name in Entry.__slots__), "a field is not tried here"
+    inventory = load_inventory(tmp_path)
+    entries = [full, replace(full, name="twin", id="twin-1"), entry("bare")]
+    for one in entries:
+        inventory.put(one)
+    inventory.checkpoint(Position(1, 0))
+    assert load_inventory(tmp_path).entries == {one.name: one for one in entries}
+    assert len(json.loads((tmp_path / "fleets" / "prod.json").read_text())["shapes"]) == 2
+
+
+def test_a_checkpoint_of_version_1_is_read(tmp_path):
+    shutil.copytree(FIXTURES / "checkpoint-v1", tmp_path / "fleets")
+    read = load_inventory(tmp_path)
+    assert not read.doubts
+    assert read.fleets["prod"].root == "/srv/manifests"
+    web = read.entries["web"]
+    assert (web.id, web.service, web.labels, web.identity) == ("web-6204b4f0", True, {"team": "blue"}, (5, 6, 7))
+    assert web.run == Run("i.web-6204b4f0.1.1", 1, {"engine": "local", "key": "k", "token": {"pid": 61}}, 9.5)
+    assert (web.desired["spec"], read.entries["bare"].run) == ({"x": 1}, None)
 
 
 def test_a_renamed_entry_leaves_its_old_name(tmp_path, journal):

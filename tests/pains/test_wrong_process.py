@@ -78,7 +78,7 @@ def edit_inventory(world, innocent):
     """The checkpoint names the innocent, and the journal that would say otherwise is gone."""
     path = next((world.home / "fleets").glob("*.json"))
     record = json.loads(path.read_text())
-    record["entries"]["web"]["run"]["handle"]["token"].update(identity(innocent.pid))
+    record["entries"]["web"][-1]["handle"]["token"].update(identity(innocent.pid))
     path.write_text(json.dumps(record))
 
 
