@@ -29,14 +29,12 @@ VERSION = 2
 _SPECS = b',\n"specs": '
 _FIX = "restore it from a backup; until then nothing of this fleet is touched"
 
-# A shape: whether there is a desired state, then these. A row: the number of its shape, then the fields of `_own`.
-_shared = attrgetter(
-    "fleet", "workload", "root", "labels", "annotations", "protect", "deletion_policy", "suspended", "stopped",
-    "service", "progress_deadline", "depends_on",
-)  # fmt: skip
-_own = attrgetter(
-    "id", "generation", "digest", "settings", "source", "failures", "created_at", "waits", "identity",
-)  # fmt: skip
+# A row is the number of a shape, then these fields, then the run. A shape is every other field that is not at its
+# default, "desired" being whether there is a desired state: one that an entry gets later is shared by itself.
+_OWN = ("id", "generation", "digest", "settings", "source", "failures", "created_at", "waits", "identity")
+_SHARED = tuple(name for name in Entry.__slots__ if name not in {*_OWN, "name", "desired", "run"})
+_own, _shared = attrgetter(*_OWN), attrgetter(*_SHARED)
+_BLANKS = _shared(Entry("", "", "", 0, ""))
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -50,7 +48,7 @@ def write_checkpoint(path: Path, fleet: FleetRecord, entries: Sequence[Entry], p
     shapes: dict[str, int] = {}
     rows: dict[str, list[Any]] = {}
     for entry in entries:
-        shape = _encode([bool(entry.desired), *_shared(entry)])
+        shape = _encode(_shape_of(entry))
         run = entry.run.to_json() if entry.run is not None else None
         rows[entry.name] = [shapes.setdefault(shape, len(shapes)), *_own(entry), run]
     record = {
@@ -89,7 +87,10 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
         if record["schema_version"] == 1:
             entries = [_whole_entry(kept, shelf) for kept in record["entries"].values()]
         else:
-            shapes = [(*shape[:-1], tuple((str(n), str(c)) for n, c in shape[-1])) for shape in record["shapes"]]
+            shapes = [
+                {**shape, "depends_on": tuple((str(n), str(c)) for n, c in shape.get("depends_on", ()))}
+                for shape in record["shapes"]
+            ]
             entries = [_entry(known, row, shapes, shelf) for known, row in record["entries"].items()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DoubtError(
@@ -100,18 +101,16 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
     return fleet, entries, position
 
 
-def _entry(name: str, row: list[Any], shapes: list[tuple[Any, ...]], shelf: _Shelf) -> Entry:
-    number, id_, generation, digest, settings, source, failures, created_at, waits, identity, run = row
-    (
-        is_desired, fleet, workload, root, labels, annotations, protect, policy, suspended, stopped, service, deadline,
-        depends_on,
-    ) = shapes[number]  # fmt: skip
-    # By position: this is most of what a list of ten thousand costs here.
-    return Entry(
-        name, id_, fleet, generation, digest, _Shelved(shelf, name) if is_desired else NO_JSON, workload, settings,
-        source, root, labels, annotations, protect, policy, suspended, stopped, service, deadline, failures, created_at,
-        depends_on, waits, tuple(identity), Run.from_json(run) if run else None,
-    )  # fmt: skip
+def _shape_of(entry: Entry) -> dict[str, Any]:
+    kept = {n: v for n, v, blank in zip(_SHARED, _shared(entry), _BLANKS, strict=True) if v != blank}
+    return {"desired": bool(entry.desired), **kept}
+
+
+def _entry(name: str, row: list[Any], shapes: list[dict[str, Any]], shelf: _Shelf) -> Entry:
+    number, *own, identity, run = row
+    known = {**shapes[number], **dict(zip(_OWN[:-1], own, strict=True))}
+    known["desired"] = _Shelved(shelf, name) if known["desired"] else NO_JSON
+    return Entry(name=name, identity=tuple(identity), run=Run.from_json(run) if run else None, **known)
 
 
 def _whole_entry(record: dict[str, Any], shelf: _Shelf) -> Entry:
