@@ -166,6 +166,10 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
     done = Pass(request, engine, loaded, inventory, world, want, {}, seen, plan, purse=purse)
     done.in_force = _in_force(done)
+    if any(action.starts and action.verb is not Verb.CREATE for action in plan.actions):
+        from reconciler.sessions import session_notes
+
+        done.plan = replace(plan, notes=(*plan.notes, *session_notes(plan, done.in_force, seen)))
     return done
 
 

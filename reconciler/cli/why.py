@@ -158,7 +158,8 @@ def _planned(done: Pass | None, name: str) -> tuple[str, ...]:
     if done is None:
         return ()
     lines = [line for line in plan_lines(done.plan, unchanged=True) if line.name == name]
-    return tuple(f"{line.symbol} {line.word}: {line.cause}" for line in lines)
+    notes = (f"i {n.removeprefix(f'{name}: ')}" for n in done.plan.notes if n.startswith(f"{name}: "))
+    return (*(f"{line.symbol} {line.word}: {line.cause}" for line in lines), *notes)
 
 
 def _waits(done: Pass | None, want: Desired | None) -> tuple[str, ...]:
