@@ -59,16 +59,17 @@ def find_one(app: App, wanted: str) -> Found:
     return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
-def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found]:
+def find_all(app: App, *, selector: str = "", edits: bool = False, closely: bool = False) -> list[Found]:
     """
     Give every deployment of every fleet that the selector chooses, and the state records that no fleet knows, by name.
 
-    With `edits` each state record and the files behind it are looked at too.
+    With `edits` each state record and the files behind it are looked at too; with `closely` the engine's records of
+    what runs.
     """
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
-    world = observe(inventory, app.engine, app.home, now=app.now())
+    world = observe(inventory, app.engine, app.home, now=app.now(), closely=closely)
     stuck = _find_stuck(app, world, world.seen)
     refused = _find_refused(app, inventory, world, world.seen)
     found = [
@@ -229,7 +230,7 @@ def find_thoroughly(app: App, wanted: str) -> Found:
     name = entry.name if entry is not None else wanted
     if entry is not None or name in inventory.intents:
         names = _with_dependencies(inventory.entries, [name])
-        world = observe(inventory, app.engine, app.home, now=app.now(), names=names)
+        world = observe(inventory, app.engine, app.home, now=app.now(), names=names, closely=True)
         if name in world.seen:
             stuck = _find_stuck(app, world, [name])
             refused = _find_refused(app, inventory, world, [name])

@@ -49,9 +49,15 @@ class World:
 
 
 def observe(
-    inventory: Inventory, engine: Engine, home: Path, *, now: float, names: Iterable[str] | None = None
+    inventory: Inventory,
+    engine: Engine,
+    home: Path,
+    *,
+    now: float,
+    names: Iterable[str] | None = None,
+    closely: bool = False,
 ) -> World:
-    """Look at every deployment of every fleet, or only at those in `names`, and then more closely."""
+    """Look at every deployment of every fleet, or only at those in `names`; `closely` as the engine's `observe`."""
     world = World()
     chosen = inventory.entries.keys() | inventory.intents.keys() if names is None else set(names)
     open_runs: list[tuple[Entry, Handle]] = []
@@ -65,7 +71,7 @@ def observe(
         world.entries[name] = entry
         if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
             open_runs.append((entry, Handle.from_json(entry.run.handle)))
-    found = engine.observe([handle for _, handle in open_runs], closely=names is not None) if open_runs else []
+    found = engine.observe([handle for _, handle in open_runs], closely=closely) if open_runs else []
     looked = {entry.name: seen for (entry, _), seen in zip(open_runs, found, strict=True)}
     states = _state_records(home)
     for name, entry in world.entries.items():

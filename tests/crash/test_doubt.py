@@ -66,6 +66,7 @@ def test_a_live_run_whose_claim_cannot_be_read_is_unknown_and_is_not_acted_on(wo
     claim.write_bytes(b"not a claim\n")
     said = world.run("status", "web")
     assert "health      Unknown" in said.out
+    assert "web   Unknown  Unknown" in world.run("status").out
     assert f"{claim.name}: it holds a line that is not JSON" in said.out
     told = world.run("doctor")
     assert told.code == 1
