@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.installation import find_install_id
-from agent_haymaker.lean import dataclass, field, replace
+from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, applied, load_inventory
@@ -21,55 +21,18 @@ from reconciler.load import load
 from reconciler.model import Desired, LeftAlone, Observed, Plan, RunPhase, Verb, Verdict
 from reconciler.observe import World, find_unowned, observe
 from reconciler.order import find_renames
+from reconciler.passes import Pass, Request
 from reconciler.plan import Removals, make_plan
 from reconciler.revert import in_force, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from agent_haymaker.engines import Engine
     from reconciler.app import App
     from reconciler.budget import Purse
     from reconciler.load import Loaded
     from reconciler.model import FleetPolicy, Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a pass is asked for. `prune` switches removal on; it cannot switch the fleet's own setting off."""
-
-    path: Path
-    prune: bool = False
-    strict: bool = False
-    only: tuple[str, ...] = ()
-    selector: str = ""
-    delete: bool = False  # `delete -f`: everything that this folder's fleet deployed from it goes
-    longest: float | None = None  # seconds that one action may take
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: str(v) if name == "path" else v for name in self.__slots__ for v in (getattr(self, name),)}
-
-
-@dataclass(slots=True)
-class Pass:
-    """Everything one pass found, decided and did."""
-
-    request: Request
-    engine: Engine
-    loaded: Loaded
-    inventory: Inventory
-    world: World
-    want: dict[str, Desired]  # as the manifests say
-    in_force: Mapping[str, Desired]  # what is to run: the last healthy digest in place of one that failed
-    seen: dict[str, Observed]
-    plan: Plan
-    purse: Purse | None = None  # what counted against budgets as the pass began
-    outcomes: list[Outcome] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)  # what a person should know that is no action
-    faults: list[str] = field(default_factory=list)  # what went wrong beside the actions
-    began: float = 0.0  # when its manifests were about to be read, in seconds since the epoch
-    declined: bool = False  # consent was asked for and not given
 
 
 def look(app: App, request: Request) -> Pass:

@@ -10,20 +10,21 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.engines import Handle, RunState
+from agent_haymaker.engines import Handle
 from agent_haymaker.errors import BlockedError, HaymakerError, PlatformError, WorkloadError
 from agent_haymaker.lean import replace
+from reconciler.book import Book
 from reconciler.budget import Spent, spent_by
 from reconciler.checkspec import check_handle, check_of, check_seconds
 from reconciler.classify import failures_after
-from reconciler.commit import GroupCharge, GroupCommit, GroupWrite
-from reconciler.edits import reading_of
-from reconciler.history import append_history, history_line, next_generation, rename_history
-from reconciler.inventory import OVERRUN, Entry, Intent, Run, desired_json
+from reconciler.commit import GroupCharge
+from reconciler.entries import declared, verdict_of, with_end
+from reconciler.history import next_generation, rename_history
+from reconciler.inventory import Entry, Run
 from reconciler.ledger import charge_of
 from reconciler.masking import Mask
 from reconciler.model import AppliedSpec, Desired, Verb, short
-from reconciler.records import remove_state, state_path, state_record
+from reconciler.records import remove_state
 from reconciler.spending import usage_of
 from reconciler.succession import Succession
 from reconciler.usage import is_cut
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agent_haymaker.engines import Engine, Observation, RunSpec
+    from agent_haymaker.engines import Engine, RunSpec
     from reconciler.budget import Purse
     from reconciler.inventory import Inventory
     from reconciler.journal import Journal
@@ -66,16 +67,15 @@ class Effects:
     purse: Purse | None = None  # None: there is no budget
     prices: Mapping[str, Json] = field(default_factory=dict)
     longest: float | None = None  # seconds that one action may take, where the caller bounds it
-    _current: dict[str, Entry] = field(init=False)
-    _group: GroupCommit = field(init=False)
-    _states: GroupWrite = field(init=False)
+    _book: Book = field(init=False)
     _ledger: GroupCharge = field(init=False)
     _digests: Succession = field(init=False)
 
     def __post_init__(self) -> None:
-        self._current = dict(self.world.entries)
-        self._group = GroupCommit(self.journal)
-        self._states = GroupWrite()
+        entries = dict(self.world.entries)
+        self._book = Book(
+            self.home, self.inventory, self.journal, self.want, self.now, entries, self.commit, self.began
+        )
         self._ledger = GroupCharge(self.home, self._open_keys)
         self._digests = Succession(self.home, self.world.seen, self.now)
 
@@ -122,21 +122,21 @@ class Effects:
     async def _create(self, action: Action) -> str:
         want = self.want[action.name]
         first = next_generation(self.home, want.name)
-        entry = _declared(
+        entry = declared(
             Entry(want.name, f"{want.name}-{self.new_id()}", self.fleet, first, want.digest, created_at=self.now()),
             want,
             self.root,
         )
         if not action.starts:
             entry = replace(entry, waits="" if want.stopped else action.cause.partition("; it waits: ")[2])
-            await self._intend(action, entry)
-            await self._conclude(await self._with_state(entry))
+            await self._book.intend(action, entry)
+            await self._book.conclude(await self._book.with_state(entry))
             return f"declared {want.name}"
         await self._run(action, entry, attempt=1)
         return f"deployed {want.name}"
 
     async def _start(self, action: Action) -> str:
-        want, entry = self.want[action.name], self._current[action.name]
+        want, entry = self.want[action.name], self._book.entries[action.name]
         same = entry.digest == want.digest
         if entry.run is not None and entry.run.handle is not None:
             # A task's new generation must not pass its checks on what the old one wrote.
@@ -146,7 +146,7 @@ class Effects:
         old = entry.run
         if not same:
             entry = await self._digests.follow(entry, want, reverts=action.reverts)
-        await self._run(action, replace(_declared(entry, want, self.root), waits=""), attempt=attempt, old=old)
+        await self._run(action, replace(declared(entry, want, self.root), waits=""), attempt=attempt, old=old)
         if action.reverts:
             return f"reverted {want.name} to {short(want.digest)}, the last healthy digest"
         return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
@@ -160,12 +160,12 @@ class Effects:
             spec = await self._spec(want, entry, caps)
             await self._digests.keep(entry, want, spec.files)
         except HaymakerError as error:
-            if entry.name not in self._current:  # so that it is seen, and why it does not run
-                await self._intend(action, replace(entry, waits=error.what))
-                await self._conclude(await self._with_state(replace(entry, waits=error.what)))
+            if entry.name not in self._book.entries:  # so that it is seen, and why it does not run
+                await self._book.intend(action, replace(entry, waits=error.what))
+                await self._book.conclude(await self._book.with_state(replace(entry, waits=error.what)))
             raise
         entry = replace(entry, run=Run(key, attempt, caps=caps))
-        await self._intend(action, entry, key=key)
+        await self._book.intend(action, entry, key=key)
         try:
             found = await self.engine.submit(spec, key)
         except WorkloadError as error:
@@ -174,23 +174,12 @@ class Effects:
         except PlatformError:
             # Where it is certain that nothing began, say so; otherwise the intent stays open for the next pass.
             if self.engine.find(key) is None:
-                self._append_result(entry.name, self._current.get(entry.name) or replace(entry, run=None))
+                self._book.note(entry.name, self._book.entries.get(entry.name) or replace(entry, run=None))
             raise
         run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at, caps=caps)
         await self._forget(old)  # before the result, after which nobody would know of it
-        entry = await self._with_state(replace(entry, run=run))
-        # The intent holds the rest of the entry.
-        self.journal.append(
-            {
-                "type": "started",
-                "at": self.now(),
-                "name": entry.name,
-                "run": run.to_json(),
-                "identity": entry.identity,
-            }
-        )
-        self._take(entry.name, entry)
-        await self._group.commit()
+        entry = await self._book.with_state(replace(entry, run=run))
+        await self._book.begin(entry)
         self._digests.trim(entry, want)
 
     async def _conclude_failed_start(self, entry: Entry, error: HaymakerError) -> None:
@@ -204,32 +193,34 @@ class Effects:
             exit_text=error.what,
         )
         entry = replace(entry, run=run, failures=entry.failures + 1)
-        self._remember(entry)
-        await self._conclude(await self._with_state(entry))
+        self._book.remember(entry)
+        await self._book.conclude(await self._book.with_state(entry))
 
     async def _stop(self, action: Action) -> str:
-        entry, want = self._current[action.name], self.want.get(action.name)
+        entry, want = self._book.entries[action.name], self.want.get(action.name)
         if action.replaces and want is not None:
             await self._check_successor(want, entry)
         stalled = self.world.seen[action.name].stalled if action.stalled else ""
         overrun = action.overspent
         told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled, overrun=overrun))
-        await self._intend(action, told if told != entry else None)  # what it is stopped for must outlive this pass
+        await self._book.intend(
+            action, told if told != entry else None
+        )  # what it is stopped for must outlive this pass
         failures = entry.failures + 1 if stalled else max(1, entry.failures) if overrun else entry.failures
         entry = replace(await self._stop_run(told), failures=failures)
         if want is not None:
             entry = self._digests.note_health(entry, want)
-            entry = entry if action.replaces else _declared(entry, want, self.root)
-        await self._conclude(await self._with_state(entry))
+            entry = entry if action.replaces else declared(entry, want, self.root)
+        await self._book.conclude(await self._book.with_state(entry))
         return f"stopped {action.name}" + (f", its budget is spent: {overrun}" if overrun else "")
 
     async def _record(self, action: Action) -> str:
-        want, entry = self.want[action.name], self._current[action.name]
+        want, entry = self.want[action.name], self._book.entries[action.name]
         seen = self.world.seen[action.name]
         assert entry.run is not None, "only a run can be recorded"
         assert entry.run.handle is not None, "a run without a handle was never unrecorded"
         handle = Handle.from_json(entry.run.handle)
-        await self._intend(action, None)
+        await self._book.intend(action, None)
         # The leader's end is not its tree's: whatever it left behind must not meet its successor.
         await self.engine.stop(handle, want.grace)
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.now())
@@ -249,14 +240,14 @@ class Effects:
         entry = self._digests.note_health(entry, want)
         entry = await self._charge(entry, mask)
         left = await self._keep_artifacts(entry, handle)
-        self._remember(entry)
-        await self._conclude(await self._with_state(entry))
+        self._book.remember(entry)
+        await self._book.conclude(await self._book.with_state(entry))
         await self._forget_checks(handle, run)
-        return f"recorded {action.name}: {_verdict(run)}{left}"
+        return f"recorded {action.name}: {verdict_of(run)}{left}"
 
     async def _update(self, action: Action) -> str:
-        want, entry = self.want[action.name], self._current[action.name]
-        await self._intend(action, None)
+        want, entry = self.want[action.name], self._book.entries[action.name]
+        await self._book.intend(action, None)
         live = entry.run is not None and not entry.run.recorded
         if entry.digest != want.digest and not live and not want.suspend:
             # Stopped as declared: the new spec is taken over for its next start, as a new generation.
@@ -266,27 +257,27 @@ class Effects:
             entry = replace(await self._digests.follow(entry, want), run=None)
         if entry.digest == want.digest:
             await self._digests.keep(entry, want)
-        entry = _declared(entry, want, self.root)
-        await self._conclude(await self._with_state(entry))
+        entry = declared(entry, want, self.root)
+        await self._book.conclude(await self._book.with_state(entry))
         self._digests.trim(entry, want)
         return f"updated {action.name}"
 
     async def _rename(self, action: Action) -> str:
-        entry = self._current[action.old_name]
-        await self._intend(action, None)
+        entry = self._book.entries[action.old_name]
+        await self._book.intend(action, None)
         rename_history(self.home, entry, action.name, at=self.now())
         self.world.seen[action.name] = replace(self.world.seen[action.old_name], name=action.name)
-        entry = await self._with_state(replace(entry, name=action.name))
-        await self._conclude(entry, removes=action.old_name)
+        entry = await self._book.with_state(replace(entry, name=action.name))
+        await self._book.conclude(entry, removes=action.old_name)
         return f"renamed {action.old_name} to {action.name}"
 
     async def _delete(self, action: Action) -> str:
-        entry = self._current[action.name]
-        await self._intend(action, None)
+        entry = self._book.entries[action.name]
+        await self._book.intend(action, None)
         left = ""
         if entry.deletion_policy == "Orphan":
-            await self._with_state(await self._charge(replace(entry, waits="orphaned")))
-            self._remember(entry, event="orphaned")
+            await self._book.with_state(await self._charge(replace(entry, waits="orphaned")))
+            self._book.remember(entry, event="orphaned")
         else:
             handle = None
             if entry.run is not None and entry.run.handle is not None:
@@ -303,9 +294,9 @@ class Effects:
             if handle is not None:
                 await self.engine.forget(handle)
             remove_state(self.home, entry.id)
-            self._remember(entry, event="removed")
+            self._book.remember(entry, event="removed")
         self._digests.drop(entry)
-        await self._conclude(None, name=action.name)
+        await self._book.conclude(None, name=action.name)
         return f"deleted {action.name}{left}" if entry.deletion_policy != "Orphan" else f"let {action.name} go"
 
     async def settle(self) -> list[str]:
@@ -315,14 +306,14 @@ class Effects:
             # As it was looked at, its end included: an action of this pass goes on from here.
             entry = self.world.entries.get(name)
             if entry is not None:
-                entry = await self._with_state(entry)
+                entry = await self._book.with_state(entry)
             before = self.inventory.entries.get(name)
             await self._forget(before.run if before else None, entry.run if entry else None)
-            self._append_result(name, entry)
+            self._book.note(name, entry)
             alive = entry is not None and entry.run is not None and not entry.run.recorded
             told.append(f"{name}: an earlier pass was interrupted; " + ("its agent is adopted" if alive else "settled"))
         if told:
-            await self._group.commit()
+            await self._book.sync()
         return told
 
     # ---- the pieces ---------------------------------------------------------------------------------------
@@ -333,8 +324,8 @@ class Effects:
         if run is None or run.recorded or run.handle is None:
             return entry
         seen = await self.engine.stop(Handle.from_json(run.handle), self._grace(entry))
-        entry = await self._charge(replace(entry, run=_with_end(run, seen, self.now())))
-        self._remember(entry)
+        entry = await self._charge(replace(entry, run=with_end(run, seen, self.now())))
+        self._book.remember(entry)
         return entry
 
     async def _charge(self, entry: Entry, mask: Mask | None = None) -> Entry:
@@ -371,7 +362,7 @@ class Effects:
         return answer.caps
 
     def _open_keys(self) -> list[str]:
-        runs = [entry.run for entry in list(self._current.values()) if entry.run is not None]
+        runs = [entry.run for entry in list(self._book.entries.values()) if entry.run is not None]
         return [run.key for run in runs if not run.recorded]
 
     async def _check_successor(self, want: Desired, entry: Entry) -> None:
@@ -429,103 +420,9 @@ class Effects:
         named = path if path.isprintable() and len(path) <= NAMED_LENGTH else ascii(path[:NAMED_LENGTH])
         return f"; not kept: {named} ({why})" + (f" and {len(left) - 1} more" if len(left) > 1 else "")
 
-    def _remember(self, entry: Entry, *, event: str = "ended") -> None:
-        line = history_line(entry, event=event, at=self.now(), commit=self.commit)
-        append_history(self.home, entry.name, line)
-
-    async def _with_state(self, entry: Entry) -> Entry:
-        """Write the state record and give the entry that knows its identity."""
-        want = self.want.get(entry.name)
-        if want is not None and want.digest == entry.digest:
-            workload, config, files = want.workload, dict(want.recipe.config), want.recipe.files
-        else:
-            recipe = entry.desired.get("recipe", {})
-            workload, config, files = entry.workload, dict(recipe.get("config", {})), recipe.get("files", {})
-        reading = reading_of(entry, files.values(), self.began) if want is not None else None
-        record = state_record(self.home, entry, workload=workload, config=config, reading=reading)
-        return replace(entry, identity=await self._states.write(state_path(self.home, entry.id), record))
-
-    async def _intend(self, action: Action, entry: Entry | None, *, key: str = "") -> None:
-        """Put the intent on disk. What the entry will be is part of it where a run is to be started."""
-        record: dict[str, Any] = {"type": "intent", "at": self.now(), "verb": action.verb, "name": action.name}
-        if entry is not None:
-            record["entry"] = entry.to_json()
-        if key:
-            record["key"] = key
-        self.journal.append(record)
-        self.inventory.intend(Intent(action.name, action.verb, key, entry))
-        await self._group.commit()
-
-    async def _conclude(self, entry: Entry | None, *, name: str = "", removes: str = "") -> None:
-        """Put the result on disk: what the inventory holds from now on, or that it holds `name` no more."""
-        name = entry.name if entry is not None else name
-        self._append_result(name, entry, removes=removes or ("" if entry else name))
-        await self._group.commit()
-
-    def _append_result(self, name: str, entry: Entry | None, *, removes: str = "") -> None:
-        record: dict[str, Any] = {"type": "result", "at": self.now(), "name": name}
-        if entry is not None:
-            record["entry"] = entry.to_json()
-        if removes:
-            record["removes"] = removes
-        self.journal.append(record)
-        self._take(name, entry, removes)
-
-    def _take(self, name: str, entry: Entry | None, removes: str = "") -> None:
-        self.inventory.take(name, entry, removes)
-        if entry is not None:
-            self._current[entry.name] = entry
-
 
 def _checks(want: Desired | None) -> list[Mapping[str, Any]]:
     """Give what decides GoalMet: the manifest's checks, then the goal's own criteria."""
     if want is None:
         return []
     return [*want.spec.get("success", {}).get("checks", ()), *(check_of(c) for c in want.criteria)]
-
-
-def _declared(entry: Entry, want: Desired, root: str) -> Entry:
-    """Copy into the entry what its manifest says now and what applies in place."""
-    applied = want if entry.digest == want.digest or not entry.desired else None
-    return replace(
-        entry,
-        desired=desired_json(applied.to_json()) if applied is not None else entry.desired,
-        workload=want.workload if applied is not None else entry.workload,
-        settings=want.settings,
-        source=str(want.source),
-        root=root,
-        labels=want.labels,
-        annotations=want.annotations,
-        protect=want.protect,
-        deletion_policy=want.deletion_policy,
-        suspended=want.suspend,
-        stopped=want.stopped,
-        service=want.service,
-        held=entry.held if want.instead_of == entry.held.get("digest") else {},
-        was_healthy=entry.was_healthy and want.auto_revert,
-        fallback=entry.fallback if want.auto_revert else "",
-        progress_deadline=want.progress_deadline,
-        depends_on=tuple((d.name, d.condition) for d in want.depends_on),
-    )
-
-
-def _with_end(run: Run, seen: Observation, now: float) -> Run:
-    end = seen.exit
-    stopped = seen.state is RunState.STOPPED or end is None
-    what_for = run.stalled or run.overrun
-    return replace(
-        run,
-        recorded=True,
-        ended_at=(end.ended_at if end else None) or now,
-        exit_code=end.code if end else None,
-        exit_signal=end.signal if end else None,
-        exit_reason=(OVERRUN if run.overrun else "stopped") if stopped or end is None else end.reason,
-        exit_text=(f"stopped: {what_for}" if what_for else "stopped") if stopped else str(end),
-    )
-
-
-def _verdict(run: Run) -> str:
-    if run.goal_met is None:
-        return run.exit_text
-    failed = [str(c["name"]) for c in run.checks if c["passed"] is False]
-    return f"{run.exit_text}, all checks passed" if not failed else f"{run.exit_text}, failed: {', '.join(failed)}"

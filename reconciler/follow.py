@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.app import App
-    from reconciler.converge import Pass, Request
     from reconciler.model import Observed, Outcome, Plan
+    from reconciler.passes import Pass, Request
 
 SERVICE_SETTLES = 1.0  # seconds that a service has to live before it counts as started
 LOCK_SECONDS = 60.0

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.app import App
-    from reconciler.converge import Pass
     from reconciler.model import Outcome
+    from reconciler.passes import Pass
 
 
 def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[Outcome], None] | None) -> list[Outcome]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import StalePlanError, UsageError
 from agent_haymaker.records import read_regular, write_record
-from reconciler.converge import Request
+from reconciler.passes import Request
 from reconciler.report import action_json
 
 if TYPE_CHECKING:
-    from reconciler.converge import Pass
+    from reconciler.passes import Pass
 
 VERSION = 1
 KIND = "SavedPlan"

@@ -12,7 +12,7 @@ from agent_haymaker.errors import UsageError
 from reconciler.cli.changing import CONVERGING, ONLY, PATH, STRICT, folder, run_pass
 from reconciler.cli.common import SELECTOR, seconds
 from reconciler.cli.spec import Argument, Command, Option
-from reconciler.converge import Pass, Request
+from reconciler.passes import Pass, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,9 @@ from reconciler.report import outcome_json, outcome_text, outcomes_text, plan_js
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.converge import Pass, Request
     from reconciler.load import Problem
     from reconciler.model import Outcome, Plan
+    from reconciler.passes import Pass, Request
 
 
 # What the plan cannot mend is its health, not a guard: `apply --wait` and `status --exit-status` tell of it.

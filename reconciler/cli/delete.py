@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.cli.changing import CONVERGING, ONLY, PATH, folder, run_pass
 from reconciler.cli.common import SELECTOR, seconds
 from reconciler.cli.spec import Command, Option
-from reconciler.converge import Request
+from reconciler.passes import Request
 
 
 def run(*, path: str | None, only: tuple[str, ...], selector: str, timeout: str | None, **flags: Any) -> int:

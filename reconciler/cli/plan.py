@@ -14,9 +14,10 @@ from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, show_
 from reconciler.cli.common import SELECTOR
 from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
-from reconciler.converge import Pass, Request, look
+from reconciler.converge import look
 from reconciler.exitcodes import ExitCode
 from reconciler.model import Verb, Verdict
+from reconciler.passes import Pass, Request
 from reconciler.report import plan_json, plan_markdown, plan_text
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from reconciler.report import plan_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.converge import Pass, Request
     from reconciler.model import Outcome
+    from reconciler.passes import Pass, Request
 
 
 class Display(Protocol):

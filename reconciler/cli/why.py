@@ -16,13 +16,14 @@ from reconciler.cli.common import NAME, output_option
 from reconciler.cli.output import DOCUMENTS, age, clean, document, paint, utc
 from reconciler.cli.show import COLOURS, checks_lines, next_line, run_line, status_of, to_json
 from reconciler.cli.spec import Command, Option
-from reconciler.converge import Pass, Request, look
+from reconciler.converge import look
 from reconciler.digest import diff_specs
 from reconciler.history import Gone, what_became
 from reconciler.inventory import load_inventory
 from reconciler.journal import read_backwards
 from reconciler.lookup import Found, fate, find_thoroughly, fleet_root, known_names, not_found
 from reconciler.model import Finding, Verdict
+from reconciler.passes import Pass, Request
 from reconciler.report import plan_lines
 from reconciler.revert import in_force
 
