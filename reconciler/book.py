@@ -74,28 +74,33 @@ class Book:
             record["key"] = key
         self.journal.append(record)
         self.inventory.intend(Intent(action.name, action.verb, key, entry))
-        await self._group.commit()
+        await self.sync()
 
     async def conclude(self, entry: Entry | None, *, name: str = "", removes: str = "") -> None:
-        """Put the result on disk: what the inventory holds from now on, or that it holds `name` no more."""
-        name = entry.name if entry is not None else name
-        self.note(name, entry, removes=removes or ("" if entry else name))
-        await self._group.commit()
+        """Put the result on disk: the entry as it is from now on and its state record, or that `name` is no more."""
+        if entry is None:
+            self.note(name, None, removes=name)
+        else:
+            entry = await self.with_state(entry)
+            self.note(entry.name, entry, removes=removes)
+        await self.sync()
 
     async def begin(self, entry: Entry) -> None:
-        """Put on disk that the entry's run has started; its intent holds the rest of the entry."""
-        assert entry.run is not None, "only a run can begin"
+        """Put on disk that the entry's run has started, and its state record; its intent holds the rest of it."""
+        run = entry.run
+        assert run is not None, "only a run can begin"
+        entry = await self.with_state(entry)
         self.journal.append(
             {
                 "type": "started",
                 "at": self.now(),
                 "name": entry.name,
-                "run": entry.run.to_json(),
+                "run": run.to_json(),
                 "identity": entry.identity,
             }
         )
         self._take(entry.name, entry)
-        await self._group.commit()
+        await self.sync()
 
     async def sync(self) -> None:
         """Return when everything noted so far is on disk."""

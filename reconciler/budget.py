@@ -8,7 +8,6 @@ never be more than the budget of that period. A cost that nobody told counts as 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
@@ -78,8 +77,8 @@ def spent_by(used: Usage, caps: Mapping[str, float]) -> dict[str, float]:
 def overrun(used: Usage, caps: Mapping[str, float]) -> str:
     """Say by what a run is beyond its caps, "" where it is not. A cost that nobody told is beyond none."""
     figures = {"turns": used.turns, "tokens": used.tokens, "cost_usd": used.cost_usd or 0.0}
-    beyond = (f for f in CAPS.values() if f in caps and figures[f] > caps[f])
-    return "".join(f"{amount(f, figures[f])} of {amount(f, caps[f])} used" for f in islice(beyond, 1))
+    beyond = next((f for f in CAPS.values() if f in caps and figures[f] > caps[f]), None)
+    return f"{amount(beyond, figures[beyond])} of {amount(beyond, caps[beyond])} used" if beyond else ""
 
 
 class Purse:

@@ -130,7 +130,7 @@ class Effects:
         if not action.starts:
             entry = replace(entry, waits="" if want.stopped else action.cause.partition("; it waits: ")[2])
             await self._book.intend(action, entry)
-            await self._book.conclude(await self._book.with_state(entry))
+            await self._book.conclude(entry)
             return f"declared {want.name}"
         await self._run(action, entry, attempt=1)
         return f"deployed {want.name}"
@@ -162,7 +162,7 @@ class Effects:
         except HaymakerError as error:
             if entry.name not in self._book.entries:  # so that it is seen, and why it does not run
                 await self._book.intend(action, replace(entry, waits=error.what))
-                await self._book.conclude(await self._book.with_state(replace(entry, waits=error.what)))
+                await self._book.conclude(replace(entry, waits=error.what))
             raise
         entry = replace(entry, run=Run(key, attempt, caps=caps))
         await self._book.intend(action, entry, key=key)
@@ -178,7 +178,7 @@ class Effects:
             raise
         run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at, caps=caps)
         await self._forget(old)  # before the result, after which nobody would know of it
-        entry = await self._book.with_state(replace(entry, run=run))
+        entry = replace(entry, run=run)
         await self._book.begin(entry)
         self._digests.trim(entry, want)
 
@@ -194,7 +194,7 @@ class Effects:
         )
         entry = replace(entry, run=run, failures=entry.failures + 1)
         self._book.remember(entry)
-        await self._book.conclude(await self._book.with_state(entry))
+        await self._book.conclude(entry)
 
     async def _stop(self, action: Action) -> str:
         entry, want = self._book.entries[action.name], self.want.get(action.name)
@@ -203,15 +203,14 @@ class Effects:
         stalled = self.world.seen[action.name].stalled if action.stalled else ""
         overrun = action.overspent
         told = entry if entry.run is None else replace(entry, run=replace(entry.run, stalled=stalled, overrun=overrun))
-        await self._book.intend(
-            action, told if told != entry else None
-        )  # what it is stopped for must outlive this pass
+        # What it is stopped for must outlive this pass.
+        await self._book.intend(action, told if told != entry else None)
         failures = entry.failures + 1 if stalled else max(1, entry.failures) if overrun else entry.failures
         entry = replace(await self._stop_run(told), failures=failures)
         if want is not None:
             entry = self._digests.note_health(entry, want)
             entry = entry if action.replaces else declared(entry, want, self.root)
-        await self._book.conclude(await self._book.with_state(entry))
+        await self._book.conclude(entry)
         return f"stopped {action.name}" + (f", its budget is spent: {overrun}" if overrun else "")
 
     async def _record(self, action: Action) -> str:
@@ -241,7 +240,7 @@ class Effects:
         entry = await self._charge(entry, mask)
         left = await self._keep_artifacts(entry, handle)
         self._book.remember(entry)
-        await self._book.conclude(await self._book.with_state(entry))
+        await self._book.conclude(entry)
         await self._forget_checks(handle, run)
         return f"recorded {action.name}: {verdict_of(run)}{left}"
 
@@ -258,7 +257,7 @@ class Effects:
         if entry.digest == want.digest:
             await self._digests.keep(entry, want)
         entry = declared(entry, want, self.root)
-        await self._book.conclude(await self._book.with_state(entry))
+        await self._book.conclude(entry)
         self._digests.trim(entry, want)
         return f"updated {action.name}"
 
@@ -267,8 +266,7 @@ class Effects:
         await self._book.intend(action, None)
         rename_history(self.home, entry, action.name, at=self.now())
         self.world.seen[action.name] = replace(self.world.seen[action.old_name], name=action.name)
-        entry = await self._book.with_state(replace(entry, name=action.name))
-        await self._book.conclude(entry, removes=action.old_name)
+        await self._book.conclude(replace(entry, name=action.name), removes=action.old_name)
         return f"renamed {action.old_name} to {action.name}"
 
     async def _delete(self, action: Action) -> str:

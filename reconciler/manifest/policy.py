@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.budget import CAPS
 from reconciler.manifest.validate import nearest, show
 from reconciler.manifest.workloads import GOAL_RUNTIME
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.validate import Declared
     from reconciler.manifest.workloads import WorkloadDeclaration
 
-CAPS = ("maxTurns", "maxTokens", "maxCostUSD")
 TELL_THEIR_COST = ("script", "claude")  # of the SDKs of goal agents; whatever has no `sdk` must tell it by itself
 
 
