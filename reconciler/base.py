@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.lean import replace
 from reconciler.model import Observed, Plan, RunPhase
-from reconciler.plan import Removals, make_plan
+from reconciler.plan import make_plan
+from reconciler.removals import Removals
 
 if TYPE_CHECKING:
     from reconciler.load import Loaded

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import open_regular, platform_error, read_record
-from reconciler.inventory import Entry, applied
-from reconciler.model import AppliedSpec, RunPhase
+from reconciler.inventory import Entry
+from reconciler.model import RunPhase
 from reconciler.observe import observe, observe_one
 from reconciler.records import status_of
+from reconciler.resting import find_refused, find_stuck_among, rests, with_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from reconciler.history import Gone
     from reconciler.inventory import Inventory
     from reconciler.model import Observed
-    from reconciler.observe import World
 
 ID_LENGTH = 8
 TAIL_BYTES = 64 * 1024
@@ -70,8 +70,8 @@ def find_all(app: App, *, selector: str = "", edits: bool = False, closely: bool
 
     inventory = load_inventory(app.home)
     world = observe(inventory, app.engine, app.home, now=app.now(), closely=closely)
-    stuck = _find_stuck(app, world, world.seen)
-    refused = _find_refused(app, inventory, world, world.seen)
+    stuck = find_stuck_among(app, world, world.seen)
+    refused = find_refused(app, inventory, world, world.seen)
     found = [
         _found(world.entries[name], seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
         for name, seen in world.seen.items()
@@ -145,7 +145,7 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None
     seen, entry = observe_one(entry, app.engine, now=app.now())
-    if _rests(entry, seen):
+    if rests(entry, seen):
         return None  # how its dependencies stand is part of how it stands, and what its budget allows
     found = _found(entry, seen, workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
@@ -229,11 +229,11 @@ def find_thoroughly(app: App, wanted: str) -> Found:
     entry = inventory.by_name_or_id(wanted)
     name = entry.name if entry is not None else wanted
     if entry is not None or name in inventory.intents:
-        names = _with_dependencies(inventory.entries, [name])
+        names = with_dependencies(inventory.entries, [name])
         world = observe(inventory, app.engine, app.home, now=app.now(), names=names, closely=True)
         if name in world.seen:
-            stuck = _find_stuck(app, world, [name])
-            refused = _find_refused(app, inventory, world, [name])
+            stuck = find_stuck_among(app, world, [name])
+            refused = find_refused(app, inventory, world, [name])
             found = _found(
                 world.entries[name], world.seen[name], stuck=stuck.get(name, ""), refused=refused.get(name, "")
             )
@@ -282,66 +282,6 @@ def _with_edits(home: Path, found: Found, record: Mapping[str, Any] | None = Non
     except (OSError, DoubtError):
         return found
     return replace(found, edits=edits) if edits else found
-
-
-def _rests(entry: Entry, seen: Observed) -> bool:
-    """Tell whether it does not run although it should."""
-    return seen.phase in (RunPhase.NONE, RunPhase.STOPPED) and not entry.stopped
-
-
-def _find_refused(app: App, inventory: Inventory, world: World, names: Iterable[str]) -> dict[str, str]:
-    """Map those whose budget, or their fleet's, allows no start to the reason. Mostly there is nobody to ask about."""
-    refused: dict[str, str] = {}
-    by_fleet: dict[str, list[Entry]] = {}
-    for name in names:
-        if _rests(world.entries[name], world.seen[name]):
-            by_fleet.setdefault(world.entries[name].fleet, []).append(world.entries[name])
-    for fleet, entries in by_fleet.items():
-        whole = inventory.fleets[fleet].budget if fleet in inventory.fleets else {}
-        own = {e.name: AppliedSpec(e.desired).get("budget") or {} for e in entries if e.desired}
-        if not whole and not any(own.values()):
-            continue
-        from reconciler.spending import gather_purse
-
-        if whole and len(world.entries) < len(inventory.entries):  # what the others use and hold counts too
-            world = observe(inventory, app.engine, app.home, now=app.now())
-        purse = gather_purse(app.home, app.engine, world, fleet, whole, {}, own.values(), app.now())
-        if purse is not None:
-            former = {e.name: e.desired.get("renamed_from", ()) for e in entries if e.desired}
-            answers = {name: purse.admit(name, budget, formerly=former[name]) for name, budget in own.items()}
-            refused |= {name: answer.refusal for name, answer in answers.items() if answer.refusal}
-    return refused
-
-
-def _with_dependencies(entries: Mapping[str, Entry], names: Iterable[str]) -> set[str]:
-    """Give the names, and those that they depend on, directly or not."""
-    reached: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        if name in entries:
-            left += [before for before, _ in entries[name].depends_on]
-    return reached
-
-
-def _find_stuck(app: App, world: World, names: Iterable[str]) -> dict[str, str]:
-    """Map those that wait in vain to the reason, by the specs as applied. Mostly there is nobody to ask about."""
-    resting = [name for name in names if _rests(world.entries[name], world.seen[name])]
-    waiting = [name for name in resting if world.entries[name].depends_on]
-    if not waiting:
-        return {}
-    from reconciler.dependencies import find_stuck
-
-    reached = _with_dependencies(world.entries, waiting)
-    want = {n: applied(world.entries[n]) for n in reached if n in world.entries and world.entries[n].desired}
-    found: dict[str, str] = {}
-    for fleet in sorted({world.entries[name].fleet for name in waiting}):
-        stuck = find_stuck(want, world.seen, fleet=fleet, now=app.now())
-        found |= {n: stuck[n] for n in waiting if n in stuck and world.entries[n].fleet == fleet}
-    return found
 
 
 def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "", refused: str = "") -> Found:

@@ -15,6 +15,7 @@ from typing import Any
 from agent_haymaker.lean import asdict, dataclass, field
 
 Json = Mapping[str, Any]
+GRACE_SECONDS = 30.0  # what a run has to end in order, where no manifest is known to say it
 BUDGET_SPENT_CODE = 3  # how an agent ends whose budget is spent; its result.json says so too
 
 
@@ -159,7 +160,7 @@ class Desired:
     backoff_limit: int = 3
     backoff: Backoff = Backoff()
     timeout: float | None = None
-    grace: float = 30.0
+    grace: float = GRACE_SECONDS
     side_effects: str = "external"  # none, external
     progress_deadline: float | None = None  # None: it may be silent for as long as it likes
     on_stalled: str = "report"  # report, stop, restart

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import PlatformError
 from agent_haymaker.records import sweep_drafts, sync_dir
+from reconciler.book import Book
 from reconciler.effects import Effects
 from reconciler.execute import execute
 from reconciler.journal import Journal
@@ -35,24 +36,28 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     journal = Journal(app.home / "journal")
     revision = revision_of(done.loaded.root) if news else {}
     known = done.inventory.fleets.get(fleet)
-    effects = Effects(
+    book = Book(
         home=app.home,
-        install=app.install,
-        fleet=fleet,
-        engine=done.engine,
         inventory=done.inventory,
         journal=journal,
         want=done.in_force,
-        world=done.world,
         now=app.now,
+        entries=dict(done.world.entries),
+        commit=str((revision or (known.revision if known else {})).get("commit", "")),
+        began=done.began,
+    )
+    effects = Effects(
+        install=app.install,
+        fleet=fleet,
+        engine=done.engine,
+        book=book,
+        world=done.world,
         new_id=app.new_id,
         environ=app.environ,
         root=done.loaded.root,
-        began=done.began,
-        longest=done.request.longest,
         purse=done.purse,
         prices=done.loaded.fleet.prices,
-        commit=str((revision or (known.revision if known else {})).get("commit", "")),
+        longest=done.request.longest,
     )
 
     for folder in ("state", "fleets"):

@@ -17,7 +17,8 @@ import yaml
 
 from reconciler.load import load
 from reconciler.model import Observed, RunPhase
-from reconciler.plan import Removals, make_plan
+from reconciler.plan import make_plan
+from reconciler.removals import Removals
 from reconciler.report import plan_text, problem_text
 
 HERE = Path(__file__).parent

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model import Outcome, OutcomeStatus, RunPhase, Verb, Verdict
-from reconciler.plan import Removals, make_plan
+from reconciler.plan import make_plan
+from reconciler.removals import Removals
 from reconciler.report import outcomes_text, plan_text, summarise
 from tests.core.words import FLEET, NOW, desired, ended, observed
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model import Dependency, Observed, RunPhase, Verb
-from reconciler.plan import Removals, make_plan
+from reconciler.plan import make_plan
+from reconciler.removals import Removals
 from reconciler.report import plan_json
 from reconciler.revert import in_force, stand_in
 from tests.core.words import FLEET, NOW, desired, observed

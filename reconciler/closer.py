@@ -1,0 +1,100 @@
+"""
+Closer looks, at the few deployments that need one: what a plan has to know of them that a look at all leaves out.
+
+What can be gone back to, who goes beyond a budget, and live runs that a start or a stop would have to beware of.
+Looks only. What it costs depends on what is about to be done, not on how much there is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_haymaker.engines import Handle, RunState
+from agent_haymaker.installation import find_install_id
+from agent_haymaker.lean import replace
+from reconciler.inventory import applied
+from reconciler.model import RunPhase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from agent_haymaker.engines import Engine
+    from reconciler.model import Desired, Json, Observed, Plan
+    from reconciler.observe import World
+
+
+def find_kept(home: Path, world: World, want: Mapping[str, Desired], seen: dict[str, Observed]) -> None:
+    """Give each that runs the last healthy digest, or may have to go back to one, what is kept of that."""
+    asked = {n: w for w in want.values() if w.auto_revert for n in (*w.renamed_from, w.name)}
+    for name in asked.keys() & seen.keys():
+        found = seen[name]
+        at_work = found.phase is RunPhase.RUNNING and not found.stalled
+        if not found.held and (at_work or not found.fallback):
+            continue
+        from reconciler.kept import find_missing, load_kept
+
+        kept, missing = None, ""
+        if found.held:
+            kept = applied(world.entries[name])
+        else:
+            kept, missing = load_kept(home, found.deployment_id, found.fallback)
+        if kept is not None and not at_work:
+            missing = find_missing(home, kept)
+        seen[name] = replace(found, kept=kept, kept_missing=missing)
+
+
+def find_overruns(
+    engine: Engine, world: World, want: Mapping[str, Desired], seen: dict[str, Observed], prices: Mapping[str, Json]
+) -> None:
+    """Note of each live run that has caps what it used beyond them."""
+    live = [name for name in want.keys() & seen.keys() if seen[name].capped and seen[name].phase is RunPhase.RUNNING]
+    if not live:
+        return
+    from reconciler.spending import find_overrun
+
+    for name in live:
+        run = world.entries[name].run
+        assert run is not None, "what runs has a run"
+        if found := find_overrun(engine, run, prices):
+            seen[name] = replace(seen[name], overrun=found)
+
+
+def find_strays(home: Path, engine: Engine, world: World, plan: Plan) -> dict[str, str]:
+    """
+    Say of each name that is about to start which live run of it its record does not know.
+
+    Records can be lost, or put back from a backup; the kernel's own list of what runs cannot. A start beside such a
+    run would make two.
+    """
+    starting = {a.name for a in plan.actions if a.starts}
+    if not starting:
+        return {}
+    install = find_install_id(home)
+    strays = {}
+    for key in engine.live_keys(f"{install}." if install else ""):
+        run, _, _ = key.partition(".check-")
+        deployment_id = run.split(".")[1] if run.count(".") >= 3 else ""
+        name = deployment_id.rpartition("-")[0]
+        entry = world.entries.get(name)
+        if entry is None or entry.id != deployment_id:
+            entry = next((e for e in world.entries.values() if e.id == deployment_id), entry)
+            name = entry.name if entry is not None and entry.id == deployment_id else name
+        known = entry.run.key if entry is not None and entry.run is not None else ""
+        if name in starting and run != known:
+            strays[name] = (
+                f"a process carries run {key}, which no record here knows (records were removed, lost or put back); "
+                "end it first: `haymaker doctor` names it"
+            )
+    return strays
+
+
+def find_unsure(engine: Engine, world: World, names: set[str]) -> dict[str, str]:
+    """Say of each live run that is about to be acted on why its engine could not be sure whom it would stop."""
+    live = [
+        (name, Handle.from_json(run.handle))
+        for name in sorted(names & world.entries.keys())
+        if (run := world.entries[name].run) is not None and run.handle is not None and not run.recorded
+    ]
+    seen = engine.observe([handle for _, handle in live], closely=True) if live else []
+    return {n: look.detail for (n, _), look in zip(live, seen, strict=True) if look.state is RunState.UNREACHABLE}

@@ -1,0 +1,98 @@
+"""
+Removals, in a plan: what no manifest declares any more, and what keeps it from being deleted.
+
+Pure. Whether a pass may remove anything at all is found out by its caller, and handed in as `Removals`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_haymaker.lean import dataclass, field
+from reconciler.classify import classify
+from reconciler.model import Verb, Verdict
+from reconciler.order import by_dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.draft import Draft
+    from reconciler.model import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Whether this pass may remove what no manifest declares. `refusal` says why not; "" permits."""
+
+    refusal: str = "prune is off"
+    partial: bool = False  # only a part of the folder was read: that the rest is not declared there is no news
+    unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
+    cause: str = "no manifest declares it"
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # name -> the other folder that it was applied from
+
+
+def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
+    condemned: list[str] = []
+    strangers = [name for name in gone if name in removals.elsewhere]
+    if strangers:
+        folders = sorted({removals.elsewhere[name] for name in strangers})
+        draft.notes.append(
+            f"left alone: {', '.join(strangers)}, applied from {', '.join(folders)} as fleet {draft.policy.name} too. "
+            "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
+            "pass --prune"
+        )
+    for name in gone:
+        if name in removals.elsewhere:
+            draft.leave(name, Verdict.ORPHANED, f"it was applied from {removals.elsewhere[name]}")
+            continue
+        found = classify(None, draft.seen[name], fleet=draft.policy.name, now=draft.now)
+        if found.verdict is not Verdict.ORPHANED:
+            draft.leave(name, found.verdict, found.reason, blocked=True)
+        elif removals.refusal:
+            reason = f"{found.reason}; {removals.refusal}"
+            draft.leave(name, found.verdict, reason, blocked=not removals.partial)
+        else:
+            condemned.append(name)
+    allowed = _max_deletions(
+        draft.policy.max_deletions, sum(1 for o in draft.seen.values() if o.fleet == draft.policy.name)
+    )
+    if len(condemned) > allowed and not removals.unlimited:
+        share = draft.policy.max_deletions
+        limit = f"{len(condemned)} removals, and the fleet's sync.maxDeletions of {share} allows {allowed}"
+        advice = "raise it in the Fleet, or remove some by name with --only NAME --prune"
+        for name in condemned:
+            draft.leave(name, Verdict.ORPHANED, f"no manifest declares it; {limit}", blocked=True)
+        draft.notes.append(f"nothing is removed: {limit}; {advice}")
+        return
+    _note_moves(draft, condemned)
+    # Whoever depends on a deployment goes before it; a dependent is known by the spec as applied.
+    waiting: dict[str, list[int]] = {}  # name -> the deletions of those that depend on it
+    for name in reversed(by_dependency({n: draft.seen[n] for n in condemned})):
+        seen = draft.seen[name]
+        number = draft.add(
+            Verb.DELETE, name, f"{removals.cause}; deletionPolicy is {seen.deletion_policy}",
+            after=tuple(waiting.get(name, ())), needs_consent=True,
+        )  # fmt: skip
+        for before in _dependencies(seen):
+            waiting.setdefault(before, []).append(number)
+
+
+def _dependencies(seen: Observed) -> set[str]:
+    return {str(d.get("name")) for d in seen.spec.get("dependsOn", ())}
+
+
+def _max_deletions(limit: str, declared: int) -> int:
+    if limit.endswith("%"):
+        return max(1, int(declared * float(limit[:-1]) / 100))
+    return int(limit)
+
+
+def _note_moves(draft: Draft, condemned: list[str]) -> None:
+    """Point out a deletion and a creation that look like one thing renamed."""
+    created = [a.name for a in draft.actions if a.verb is Verb.CREATE]
+    for old in condemned:
+        for new in created:
+            if draft.seen[old].digest == draft.want[new].digest:
+                draft.notes.append(
+                    f"{new} has the spec of {old}: to keep its identity and history, give {new} renamedFrom: [{old}]"
+                )
