@@ -16,13 +16,14 @@ from agent_haymaker.errors import HaymakerError
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import dataclass
 from agent_haymaker.locks import holder_of
-from agent_haymaker.records import DRAFT_SUFFIX
+from agent_haymaker.records import DRAFT_SUFFIX, platform_error
 from reconciler.inventory import load_inventory
 from reconciler.lookup import find_unmanaged
 from reconciler.observe import observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from reconciler.app import App
     from reconciler.inventory import Inventory
@@ -31,6 +32,8 @@ LITTLE_BYTES = 500 * 1024 * 1024
 TOO_LITTLE_BYTES = 20 * 1024 * 1024
 FEW_FILES = 1024
 DRAFT_SECONDS = 600
+_OWN_HOME = "set HAYMAKER_HOME to a folder of its own"
+_NOT_LOOKED = "What is recorded there was not looked at"
 GIT_SECONDS = 5
 OLDEST_PYTHON = (3, 11)
 
@@ -48,26 +51,29 @@ class Checked:
 def examine(app: App) -> list[Checked]:
     """Give what every check found, in a fixed order."""
     found: list[Checked] = []
-    for check in (_home, _disk, _files, _python, _git, _platform, _install, _lock, _drafts):
+    for check in (_home, _disk, _files, _python, _git, _platform):
+        found += _guarded(check, app)
+    if _is_closed(app.home):
+        return found  # `_home` says so; each of its records could only say it again
+    for check in (_install, _lock, _drafts):
         found += _guarded(check, app)
     try:
         inventory = load_inventory(app.home)
     except HaymakerError as error:
         return [*found, Checked("inventory", "fail", error.what, error.fix or "")]
     for look in (_inventory, _states, _unowned, _orphans, _shim):
-        found += _guarded(lambda app, look=look: look(app, inventory), app)  # type: ignore[misc]  # bound now
+        found += _guarded(look, app, inventory)
     return found
 
 
-def _guarded(check: Callable[[App], Iterator[Checked]], app: App) -> list[Checked]:
+def _guarded(check: Callable[..., Iterator[Checked]], *facts: object) -> list[Checked]:
     try:
-        return list(check(app))
+        return list(check(*facts))
     except (OSError, HaymakerError) as error:
-        name = getattr(check, "__name__", "check").strip("_").strip("<>")
-        where = f"{error.where}: " if isinstance(error, HaymakerError) and error.where else ""
-        what = error.what if isinstance(error, HaymakerError) else str(error)
-        fix = (error.fix if isinstance(error, HaymakerError) else "") or "mend this first"
-        return [Checked(name, "fail", f"{where}{what}", fix)]
+        told = error if isinstance(error, HaymakerError) else platform_error(error, "look at it", error.filename or "")
+        name = getattr(check, "__name__", "check").strip("_")
+        where = f"{told.where}: " if told.where else ""
+        return [Checked(name, "fail", f"{where}{told.what}", told.fix or "mend this first")]
 
 
 # ---- the host ---------------------------------------------------------------------------------------------
@@ -79,10 +85,20 @@ def _home(app: App) -> Iterator[Checked]:
     except FileNotFoundError:
         yield Checked("home", "ok", f"{app.home} does not exist yet; the first apply makes it")
         return
+    except OSError as error:
+        yield Checked("home", "fail", f"{app.home} cannot be looked at: {error.strerror}. {_NOT_LOOKED}",
+                      f"let this user (uid {os.geteuid()}) into the folders above it, or {_OWN_HOME}")  # fmt: skip
+        return
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISDIR(found.st_mode):
         yield Checked("home", "fail", f"{app.home} is no folder", "move it away, or set HAYMAKER_HOME elsewhere")
-    elif not os.access(app.home, os.W_OK | os.X_OK):
+    elif _is_closed(app.home):
+        whose, fix = f"mode {mode:04o}", f"chmod u+rwx {app.home}, or {_OWN_HOME}"
+        if found.st_uid != os.geteuid():
+            whose, fix = f"user {found.st_uid}'s", f"run haymaker as user {found.st_uid}, or {_OWN_HOME}"
+        yield Checked("home", "fail", f"{app.home} is closed to this user, {os.geteuid()}: it is {whose}. {_NOT_LOOKED}",
+                      fix)  # fmt: skip
+    elif not os.access(app.home, os.W_OK):
         yield Checked("home", "fail", f"{app.home} cannot be written", f"chmod u+rwx {app.home}, or chown it")
     elif found.st_uid != os.geteuid():
         yield Checked("home", "warn", f"{app.home} belongs to another user (uid {found.st_uid})",
@@ -93,9 +109,20 @@ def _home(app: App) -> Iterator[Checked]:
         yield Checked("home", "ok", f"{app.home} (mode {mode:04o})")
 
 
+def _is_closed(home: Path) -> bool:
+    """Tell whether this user cannot look into the home; one that is not there yet is open."""
+    try:
+        home.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return not os.access(home, os.R_OK | os.X_OK)
+
+
 def _disk(app: App) -> Iterator[Checked]:
     folder = app.home
-    while not folder.exists():
+    while not os.path.exists(folder):  # also where a folder above it is closed
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     shown = f"{free / 1024**3:.1f} GiB free on the disk of {folder}"
