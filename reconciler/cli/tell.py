@@ -5,21 +5,25 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from reconciler.app import App
 from reconciler.cli.common import NAME
 from reconciler.cli.spec import Argument, Command
 
+if TYPE_CHECKING:
+    from reconciler.lookup import Found
+
 INBOX = "inbox"
 MOST_BYTES = 64 * 1024
-_NOT_FOR_LONG = "a new generation begins in an empty one, so what is to last belongs into its goal"
+GOAL_AGENT = "haymaker_goal_agent"
+"""The module that every goal agent's command runs; it listens to its inbox."""
 
 
 def run(*, name: str, text: str) -> int:
     from agent_haymaker.engines import Handle
     from agent_haymaker.errors import BlockedError, UsageError
-    from reconciler.lookup import find_one
-    from reconciler.model import RunPhase
+    from reconciler.lookup import find_thoroughly
 
     if text == "-":
         text = sys.stdin.read()
@@ -28,8 +32,14 @@ def run(*, name: str, text: str) -> int:
     if len(text.encode("utf-8", "replace")) > MOST_BYTES:
         raise UsageError(f"an instruction has at most {MOST_BYTES} bytes", fix="put it into a file, and name that")
     app = App()
-    found = find_one(app, name)
-    run = found.entry.run if found.entry is not None else None
+    found = find_thoroughly(app, name)
+    if found.entry is None:
+        raise BlockedError(
+            f"{found.name} was not deployed by haymaker, which does not know where it works",
+            where=found.unmanaged,
+            fix="ask whoever runs it; `haymaker list` shows what haymaker deployed",
+        )
+    run = found.entry.run
     if run is None or run.handle is None:
         raise BlockedError(
             f"{found.name} has not run yet, so nobody could be told",
@@ -39,10 +49,30 @@ def run(*, name: str, text: str) -> int:
     # Sorted by name they are in order; the second part keeps two of the same moment apart.
     file = f"{INBOX}/{int(app.now() * 1000):014d}-{app.new_id()}.md"
     app.engine.deliver(Handle.from_json(run.handle), file, text.strip().encode("utf-8", "replace") + b"\n")
-    is_running = found.seen is not None and found.seen.phase is RunPhase.RUNNING
-    when = "at the end of its turn" if is_running else f"when it runs again in its workspace; {_NOT_FOR_LONG}"
-    print(f"queued for {found.name}: it hears of it {when}")
+    print(f"queued for {found.name}: {_who_hears(found, file)}")
     return 0
+
+
+def _who_hears(found: Found, file: str) -> str:
+    """Say when an instruction is heard, and what to do where it may never be."""
+    from reconciler.model import RunPhase
+
+    assert found.entry is not None and found.seen is not None, "who has an inbox was deployed"
+    recipe = found.entry.desired.get("recipe", {})
+    if GOAL_AGENT not in recipe.get("argv", ()):
+        return (
+            f"it is no goal agent (its workload is {found.workload}), so nobody may ever read {file} in its workspace; "
+            f"to have it do something else, change its manifest ({found.entry.source}) and apply"
+        )
+    if found.seen.phase is RunPhase.RUNNING:
+        return "it hears of it at the end of its turn"
+    if found.seen.phase is RunPhase.STOPPED:
+        resumed = f"with desiredState: running in its manifest ({found.entry.source})"
+        return f"it is stopped, and hears of it once it goes on: apply {resumed}"
+    return (
+        f"it does not run ({found.status}), and hears of it only if it runs again in its workspace, which "
+        f"`haymaker why {found.name}` tells. For a new run put it into its goal and apply: that begins in an empty one"
+    )
 
 
 COMMAND = Command(

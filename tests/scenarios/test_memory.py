@@ -35,9 +35,8 @@ def test_memory_outlives_a_generation_and_goes_with_its_deployment(world):
     world.apply("--wait")
     assert "it jams on Mondays" in world.run("memory", "learner").out
     told = world.run("tell", "learner", "Mind the stairs.")
-    assert told.out.startswith(
-        "queued for learner: it hears of it when it runs again in its workspace; a new generation"
-    )
+    assert told.out.startswith("queued for learner: it does not run (completed), and hears of it only if it runs again")
+    assert "`haymaker why learner`" in told.out
     world.write("goal.md", GOAL.replace("it jams on Mondays", "it hums"))
     world.apply("--wait")
     items = world.run("memory", "learner", "-o", "json").json["items"]
@@ -62,3 +61,25 @@ def test_an_agent_at_work_hears_what_it_is_told(world):
     said = world.run("wait", "learner", "--for", "status=completed", "--timeout", "20s")
     assert said.code == 0, str(said)
     assert "Told: Mind the stairs." in world.run("logs", "learner").out
+
+
+def test_what_may_be_told_in_vain_says_what_to_do_instead(world):
+    world.declare("web")
+    world.write("goal.md", GOAL.replace("cp ", "touch ready; sleep 60; cp "))
+    world.write("learner.yaml", MANIFEST)
+    world.apply()
+    told = world.run("tell", "web", "Mind the stairs.")
+    assert told.code == 0, str(told)
+    assert "it is no goal agent (its workload is stay), so nobody may ever read inbox/" in told.out
+    assert "change its manifest (web.yaml:1) and apply" in told.out
+    eventually(lambda: list(world.home.glob("agents/*/ready")), within=20)
+    world.write("learner.yaml", MANIFEST.replace("spec: {", "spec: {desiredState: stopped, "))
+    world.apply()
+    told = world.run("tell", "learner", "Mind the stairs.")
+    assert "it is stopped, and hears of it once it goes on: apply with desiredState: running" in told.out, str(told)
+    (record,) = (path for path in (world.home / "state").iterdir() if path.name.startswith("web"))
+    (world.home / "state" / "lost-0123abcd.json").write_text(record.read_text().replace(record.stem, "lost-0123abcd"))
+    told = world.run("tell", "lost", "Mind the stairs.")
+    assert (told.code, told.out) == (5, ""), str(told)
+    assert "lost was not deployed by haymaker" in told.err
+    (world.home / "state" / "lost-0123abcd.json").unlink()
