@@ -96,8 +96,8 @@ def _home(app: App) -> Iterator[Checked]:
         whose, fix = f"mode {mode:04o}", f"chmod u+rwx {app.home}, or {_OWN_HOME}"
         if found.st_uid != os.geteuid():
             whose, fix = f"user {found.st_uid}'s", f"run haymaker as user {found.st_uid}, or {_OWN_HOME}"
-        yield Checked("home", "fail", f"{app.home} is closed to this user, {os.geteuid()}: it is {whose}. {_NOT_LOOKED}",
-                      fix)  # fmt: skip
+        closed = f"{app.home} is closed to this user (uid {os.geteuid()}): it is {whose}"
+        yield Checked("home", "fail", f"{closed}. {_NOT_LOOKED}", fix)
     elif not os.access(app.home, os.W_OK):
         yield Checked("home", "fail", f"{app.home} cannot be written", f"chmod u+rwx {app.home}, or chown it")
     elif found.st_uid != os.geteuid():

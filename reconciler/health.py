@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Finding, Observed
+    from reconciler.model import Finding, LeftAlone, Observed
 
 
 class Health(StrEnum):
@@ -82,13 +82,20 @@ _OUT_OF_SYNC = frozenset(
 
 
 def describe(
-    seen: Observed, entry: Entry, finding: Finding | None = None, *, fleet_reason: str = "", edited: bool = False
+    seen: Observed,
+    entry: Entry,
+    finding: Finding | None = None,
+    *,
+    left: LeftAlone | None = None,
+    fleet_reason: str = "",
+    edited: bool = False,
 ) -> Status:
     """
     Give the status of a deployment as just observed.
 
     Without `finding` (nobody read the manifests) sync is what the last pass left: Synced, or Unknown in doubt and where
     a manifest was `edited` since.
+    `left` is what the plan says where it leaves the deployment alone: the next action is the plan's, not the finding's.
     `fleet_reason` is why its fleet's manifests are not all in force.
     """
     health, reason, message = _health(seen, entry)
@@ -98,9 +105,9 @@ def describe(
     sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding)
     if fleet_reason and not message:
         message = fleet_reason
-    action = _NEXT[finding.verdict] if finding is not None else _NEXT[Verdict.REVERTED] if reason == REVERTED else ""
-    if seen.stuck and finding is not None and finding.verdict is Verdict.HALTED:
-        action = "nothing, until its dependency is mended or its manifest changes"
+    action = _NEXT[Verdict.REVERTED] if reason == REVERTED else ""
+    if finding is not None:
+        action = _next(finding, left)
     due = finding.wait if finding is not None else None
     status = Status(health, sync, reason, message, action, due)
     return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status))
@@ -176,6 +183,19 @@ def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
         return Health.DEGRADED, "ChecksFailed", f"it ended with exit code 0, and its checks failed: {', '.join(failed)}"
     return Health.HEALTHY, "Completed", "completed, its checks passed" if seen.goal_met else "completed"
 
+
+def _next(finding: Finding, left: LeftAlone | None) -> str:
+    """Say what haymaker does next: what the finding calls for, unless the plan holds it back."""
+    if left is None:
+        return _NEXT[finding.verdict]
+    if left.verdict not in _CALLS_FOR_A_START:
+        return _NEXT[left.verdict]
+    if left.blocked:
+        return "nothing, until what it waits for is mended or its manifest changes"
+    return f"{_NEXT[finding.verdict]}, once it need not wait"
+
+
+_CALLS_FOR_A_START = (Verdict.HALTED, Verdict.DRIFTED)  # what is left all the same with one of these waits
 
 _NEXT: Mapping[Verdict, str] = {
     Verdict.MISSING: "create it",

@@ -147,7 +147,7 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     seen, entry = observe_one(entry, app.engine, now=app.now())
     if rests(entry, seen):
         return None  # how its dependencies stand is part of how it stands, and what its budget allows
-    found = _found(entry, seen, workload=str(record.get("workload_name", "")))
+    found = _found(entry, _with_overrun(app, entry, seen), workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
 
 
@@ -234,9 +234,8 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         if name in world.seen:
             stuck = find_stuck_among(app, world, [name])
             refused = find_refused(app, inventory, world, [name])
-            found = _found(
-                world.entries[name], world.seen[name], stuck=stuck.get(name, ""), refused=refused.get(name, "")
-            )
+            seen = _with_overrun(app, world.entries[name], world.seen[name])
+            found = _found(world.entries[name], seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
             return _with_edits(app.home, found)
     for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
@@ -282,6 +281,16 @@ def _with_edits(home: Path, found: Found, record: Mapping[str, Any] | None = Non
     except (OSError, DoubtError):
         return found
     return replace(found, edits=edits) if edits else found
+
+
+def _with_overrun(app: App, entry: Entry, seen: Observed) -> Observed:
+    """Say of a live run what it used beyond its caps, as far as it tells; prices are the manifests' matter."""
+    if not seen.capped or seen.phase is not RunPhase.RUNNING or entry.run is None:
+        return seen
+    from reconciler.spending import find_overrun
+
+    found = find_overrun(app.engine, entry.run, {})
+    return replace(seen, overrun=found) if found else seen
 
 
 def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "", refused: str = "") -> Found:

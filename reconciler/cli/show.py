@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.inventory import Run
     from reconciler.lookup import Found
-    from reconciler.model import Finding
+    from reconciler.model import Finding, LeftAlone
 
 COLOURS = {
     "Healthy": "green", "Progressing": "cyan", "Degraded": "red", "Stalled": "red", "Missing": "red",
@@ -43,20 +43,20 @@ def when(found: Found, now: float) -> str:
     return age(now - at) if at else ""
 
 
-def status_of(found: Found, finding: Finding | None = None) -> Status:
-    """Give the whole status, conditions included."""
+def status_of(found: Found, finding: Finding | None = None, left: LeftAlone | None = None) -> Status:
+    """Give the whole status, conditions included; `left` is where the plan leaves it alone."""
     if found.entry is None or found.seen is None:
         health, sync, reason, message = brief(found)
         return Status(Health(health), Sync(sync), reason, message, "nothing: haymaker did not deploy it")
-    return describe(found.seen, found.entry, finding, edited=bool(found.edits))
+    return describe(found.seen, found.entry, finding, left=left, edited=bool(found.edits))
 
 
 # ---- JSON -------------------------------------------------------------------------------------------------
 
 
-def to_json(found: Found, finding: Finding | None = None) -> dict[str, Any]:
+def to_json(found: Found, finding: Finding | None = None, left: LeftAlone | None = None) -> dict[str, Any]:
     """Give everything about a deployment; times are ISO 8601 in UTC."""
-    status = status_of(found, finding)
+    status = status_of(found, finding, left)
     record: dict[str, Any] = {
         "name": found.name,
         "id": found.id,

@@ -12,7 +12,9 @@ from reconciler.cli.common import NAME
 from reconciler.cli.spec import Argument, Command
 
 if TYPE_CHECKING:
+    from reconciler.inventory import Entry
     from reconciler.lookup import Found
+    from reconciler.model import Observed
 
 INBOX = "inbox"
 MOST_BYTES = 64 * 1024
@@ -33,7 +35,7 @@ def run(*, name: str, text: str) -> int:
         raise UsageError(f"an instruction has at most {MOST_BYTES} bytes", fix="put it into a file, and name that")
     app = App()
     found = find_thoroughly(app, name)
-    if found.entry is None:
+    if found.entry is None or found.seen is None:
         raise BlockedError(
             f"{found.name} was not deployed by haymaker, which does not know where it works",
             where=found.unmanaged,
@@ -49,25 +51,23 @@ def run(*, name: str, text: str) -> int:
     # Sorted by name they are in order; the second part keeps two of the same moment apart.
     file = f"{INBOX}/{int(app.now() * 1000):014d}-{app.new_id()}.md"
     app.engine.deliver(Handle.from_json(run.handle), file, text.strip().encode("utf-8", "replace") + b"\n")
-    print(f"queued for {found.name}: {_who_hears(found, file)}")
+    print(f"queued for {found.name}: {_who_hears(found, found.entry, found.seen, file)}")
     return 0
 
 
-def _who_hears(found: Found, file: str) -> str:
+def _who_hears(found: Found, entry: Entry, seen: Observed, file: str) -> str:
     """Say when an instruction is heard, and what to do where it may never be."""
     from reconciler.model import RunPhase
 
-    assert found.entry is not None and found.seen is not None, "who has an inbox was deployed"
-    recipe = found.entry.desired.get("recipe", {})
-    if GOAL_AGENT not in recipe.get("argv", ()):
+    if GOAL_AGENT not in entry.desired.get("recipe", {}).get("argv", ()):
         return (
             f"it is no goal agent (its workload is {found.workload}), so nobody may ever read {file} in its workspace; "
-            f"to have it do something else, change its manifest ({found.entry.source}) and apply"
+            f"to have it do something else, change its manifest ({entry.source}) and apply"
         )
-    if found.seen.phase is RunPhase.RUNNING:
+    if seen.phase is RunPhase.RUNNING:
         return "it hears of it at the end of its turn"
-    if found.seen.phase is RunPhase.STOPPED:
-        resumed = f"with desiredState: running in its manifest ({found.entry.source})"
+    if seen.phase is RunPhase.STOPPED:
+        resumed = f"with desiredState: running in its manifest ({entry.source})"
         return f"it is stopped, and hears of it once it goes on: apply {resumed}"
     return (
         f"it does not run ({found.status}), and hears of it only if it runs again in its workspace, which "

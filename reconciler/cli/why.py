@@ -29,7 +29,7 @@ from reconciler.revert import in_force
 
 if TYPE_CHECKING:
     from reconciler.inventory import Inventory
-    from reconciler.model import Desired
+    from reconciler.model import Desired, LeftAlone
 
 EVENTS = 5
 
@@ -43,6 +43,7 @@ class Reasons:
     found: Found | None
     want: Desired | None = None
     finding: Finding | None = None
+    left: LeftAlone | None = None  # what the plan says where it leaves it alone, or does not do all of it
     done: Pass | None = None
     trouble: str = ""
     changes: tuple[str, ...] = ()
@@ -51,6 +52,12 @@ class Reasons:
     problems: tuple[Any, ...] = ()
     events: tuple[dict[str, Any], ...] = field(default_factory=tuple)
     gone: Gone | None = None  # what became of the one that had this name before
+
+    @property
+    def held_back(self) -> LeftAlone | None:
+        """What the plan says, where it does nothing about it."""
+        acts = self.done is not None and any(action.name == self.name for action in self.done.plan.actions)
+        return None if acts else self.left
 
 
 def run(*, name: str, filename: str | None, output: str) -> int:
@@ -83,12 +90,15 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
             raise not_found(app.home, wanted)
         raise not_found(app.home, wanted, declared)
     seen = done.seen.get(name) if done is not None else found.seen if found is not None else None
-    finding = None
+    finding, left = None, None
+    if done is not None:
+        left = next((item for item in reversed(done.plan.left) if item.name == name), None)  # the last says most
     if done is not None and found is not None and found.seen is not None:
         # What was applied may be stuck where the manifests, not applied yet, are not; or the other way round.
-        stuck = (i.reason for i in done.plan.left if i.name == name and i.verdict is Verdict.HALTED and i.blocked)
-        refused = (i.reason for i in done.plan.left if i.name == name and i.verdict is Verdict.OVER_BUDGET)
-        found = replace(found, seen=replace(found.seen, stuck=next(stuck, ""), refused=next(refused, "")))
+        stuck = left.reason if left is not None and left.verdict is Verdict.HALTED and left.blocked else ""
+        refused = left.reason if left is not None and left.verdict is Verdict.OVER_BUDGET else ""
+        overrun = seen.overrun if seen is not None else ""
+        found = replace(found, seen=replace(found.seen, stuck=stuck, refused=refused, overrun=overrun))
     if done is not None:
         policy = done.loaded.fleet
         if want is not None or seen is not None:
@@ -107,6 +117,7 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
         found=found,
         want=want,
         finding=finding,
+        left=left,
         done=done,
         trouble=trouble,
         changes=diff_specs(seen.spec, want.spec) if want is not None and seen is not None and seen.spec else (),
@@ -209,7 +220,7 @@ def _text(app: App, reasons: Reasons) -> str:
     say("changes", *reasons.changes)
     say("depends on", *reasons.waits)
     if found is not None:
-        status = status_of(found, finding)
+        status = status_of(found, finding, reasons.held_back)
         say("health", f"{paint(status.health.value, COLOURS.get(status.health.value, ''))}  {clean(status.message)}")
         goal = next((c for c in status.conditions if c.type == "GoalMet"), None)
         run = found.entry.run if found.entry is not None else None
@@ -248,7 +259,8 @@ def _gone_lines(gone: Gone | None) -> list[str]:
 
 def _next_of_nothing(reasons: Reasons) -> str:
     if reasons.finding is not None and reasons.finding.verdict is Verdict.MISSING:
-        return _next(reasons, "create it")
+        left = reasons.left
+        return _next(reasons, "create it" if left is None else f"create it, and not start it yet: {clean(left.reason)}")
     gone = reasons.gone
     if gone is None or reasons.want is not None:
         return _next(reasons, "nothing")
@@ -304,7 +316,7 @@ def _to_json(reasons: Reasons) -> dict[str, Any]:
         "folder": reasons.folder or None,
         "trouble": reasons.trouble or None,
         "desired": desired,
-        "observed": to_json(reasons.found, finding) if reasons.found is not None else None,
+        "observed": to_json(reasons.found, finding, reasons.held_back) if reasons.found is not None else None,
         "gone": _gone_json(reasons.gone),
         "verdict": finding.verdict.value if finding is not None else None,
         "reason": finding.reason if finding is not None else None,

@@ -112,7 +112,7 @@ def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:
     assert own("status", "loser", "--exit-status").code == 3
     explained = own("why", "loser").out
     assert f"Degraded  it is not started: {why}" in explained
-    assert "next        nothing, until its dependency is mended or its manifest changes" in explained
+    assert "next        nothing, until what it waits for is mended or its manifest changes" in explained
     for wanted in ("condition=GoalMet", "health=Healthy", "status=running"):
         waited = own("wait", "loser", "--for", wanted, "--timeout", "50s")
         assert (waited.code, why in waited.err) == (1, True), waited

@@ -39,7 +39,9 @@ def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
     world.task("job", "bill", config={"size": 3}, budget={"maxCostUSD": 1.0, **DAY})
     said = world.apply(code=5)
     assert "its budget for the day is spent: $1.00 of $1.00" in said.out
-    assert "$1.00 of $1.00" in world.run("why", "job").out
+    asked = world.run("why", "job").out
+    assert "$1.00 of $1.00" in asked
+    assert "next        nothing, until its budget allows a run\n" in asked, "as the plan says, though it changed"
     assert world.starts("job") == 1
     world.delete()
     world.declare("job", "spend", budget={"maxCostUSD": 1.0, **DAY})
@@ -107,6 +109,9 @@ def test_a_program_that_goes_on_beyond_its_budget_is_ended_by_the_next_pass(worl
     world.apply()
     world.one("waster")
     assert " of 250 tokens used, and it goes on" in over(world, "waster")
+    looked = world.run("status", "waster", "-o", "json").json
+    assert (looked["health"], looked["reason"]) == ("Degraded", "BudgetExceeded"), "before any pass acted on it"
+    assert " of 250 tokens used" in condition(world, "waster")["message"]
     world.one("keeper")
     eventually(lambda: usage_of(world, "keeper") > 250, within=15)
     said = world.apply().out
