@@ -44,7 +44,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     if seen.phase is RunPhase.RUNNING:
         return _classify_live(want, seen, now=now)
     if seen.phase is not RunPhase.NONE and not seen.recorded:
-        return Finding(Verdict.UNRECORDED, f"its run ended ({seen.exit_text}) and that is not on record yet")
+        return Finding(Verdict.UNRECORDED, f"its run ended ({seen.ending}) and that is not on record yet")
     if want.stopped:
         # Nothing runs, so a new spec needs no stop and no start: it is taken over for the next start.
         if seen.digest != want.digest or _differs_in_place(want, seen):
@@ -122,10 +122,10 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
     if seen.over_budget and budget == (seen.spec.get("budget") or {}) and budget.get("period", "run") == "run":
         return Finding(Verdict.OVER_BUDGET, f"{seen.over_budget}; raise its budget, or set {RESTARTED_AT} to try again")
     if not self_heal:
-        return Finding(Verdict.HELD, f"its run ended ({seen.exit_text}), and the fleet's selfHeal is off")
+        return Finding(Verdict.HELD, f"its run ended ({seen.ending}), and the fleet's selfHeal is off")
     # A program that never started had no effect: without anything to go back to, it is tried for as long as declared.
     if seen.failures > want.backoff_limit and (not seen.start_failed or can_revert(want, seen)):
-        failed = f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.exit_text}"
+        failed = f"{seen.failures} failed runs, run.backoffLimit is {want.backoff_limit}; the last: {seen.ending}"
         return _give_up(want, seen, Verdict.GIVEN_UP, failed)
     delay = want.backoff.delay(seen.failures) if seen.failures else 0.0
     until = (seen.ended_at or 0.0) + delay
@@ -134,9 +134,9 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         from datetime import UTC, datetime  # for this one reason
 
         again = datetime.fromtimestamp(until, UTC).strftime("%H:%M:%SZ")
-        reason = f"its run ended ({seen.exit_text}), failure {seen.failures}; no new start before {again}"
+        reason = f"its run ended ({seen.ending}), failure {seen.failures}; no new start before {again}"
         return Finding(Verdict.BACKING_OFF, reason, wait=wait)
-    return Finding(Verdict.FAILED, f"its run ended ({seen.exit_text})")
+    return Finding(Verdict.FAILED, f"its run ended ({seen.ending})")
 
 
 def can_revert(want: Desired, seen: Observed) -> bool:
@@ -191,5 +191,5 @@ def failures_after(want: Desired, seen: Observed) -> int:
 
 def _how_it_ended(seen: Observed) -> str:
     if seen.goal_met is not None:
-        return "its checks passed" if seen.goal_met else f"it ended ({seen.exit_text}) and its checks failed"
-    return f"finished ({seen.exit_text})"
+        return "its checks passed" if seen.goal_met else f"it ended ({seen.ending}) and its checks failed"
+    return f"finished ({seen.ending})"

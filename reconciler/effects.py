@@ -163,6 +163,7 @@ class Effects:
         mask = Mask(judge, self.environ)
         if judge.has_checks and not judge.service and seen.phase is RunPhase.ENDED:
             run = await self._ending.judge(run, entry, judge, mask)
+        run = await self._ending.hear(run, mask)
         entry = replace(entry, run=run, failures=failures_after(want, replace(seen, goal_met=run.goal_met)))
         entry = self._digests.note_health(entry, want)
         entry = await self._ending.charge(entry, mask)

@@ -17,6 +17,7 @@ from reconciler.entries import with_end
 from reconciler.ledger import charge_of
 from reconciler.masking import Mask
 from reconciler.model import GRACE_SECONDS, AppliedSpec, Desired
+from reconciler.reasons import read_reason
 from reconciler.spending import usage_of
 from reconciler.usage import is_cut
 
@@ -62,6 +63,11 @@ class Ending:
         entry = await self.charge(replace(entry, run=with_end(run, seen, self.book.now())))
         self.book.remember(entry)
         return entry
+
+    async def hear(self, run: Run, mask: Mask) -> Run:
+        """Put into an ended run what it says of why it ended so, its secrets masked."""
+        said = read_reason(self.engine, run)
+        return replace(run, said=await mask(said.encode(), cut=is_cut(said))) if said else run
 
     async def charge(self, entry: Entry, mask: Mask | None = None) -> Entry:
         """Put what the latest run used into the ledger, before anything says that its end is known. Twice is once."""

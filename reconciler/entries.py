@@ -59,7 +59,8 @@ def with_end(run: Run, seen: Observation, now: float) -> Run:
 
 def verdict_of(run: Run) -> str:
     """Say how a run ended, and which of its checks failed."""
+    ended = f"{run.exit_text}: {run.said}" if run.said else run.exit_text
     if run.goal_met is None:
-        return run.exit_text
+        return ended
     failed = [str(c["name"]) for c in run.checks if c["passed"] is False]
-    return f"{run.exit_text}, all checks passed" if not failed else f"{run.exit_text}, failed: {', '.join(failed)}"
+    return f"{ended}, all checks passed" if not failed else f"{ended}, failed: {', '.join(failed)}"

@@ -173,11 +173,11 @@ def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     if seen.service:
         again = f", {seen.failures} failed runs in a row" if seen.failures > 1 else ""
         again += f"; {short(seen.held)} failed before it and is held" if seen.held else ""
-        return Health.DEGRADED, "Failed", f"its process ended ({seen.exit_text}){again}"
+        return Health.DEGRADED, "Failed", f"its process ended ({seen.ending}){again}"
     if not seen.recorded:
-        return Health.PROGRESSING, "Ended", f"its run ended ({seen.exit_text}); the next pass records it"
+        return Health.PROGRESSING, "Ended", f"its run ended ({seen.ending}); the next pass records it"
     if not seen.succeeded:
-        return Health.DEGRADED, "Failed", f"its run failed ({seen.exit_text})"
+        return Health.DEGRADED, "Failed", f"its run failed ({seen.ending})"
     if seen.goal_met is False:
         failed = [str(c["name"]) for c in (entry.run.checks if entry.run else ()) if c.get("passed") is False]
         return Health.DEGRADED, "ChecksFailed", f"it ended with exit code 0, and its checks failed: {', '.join(failed)}"

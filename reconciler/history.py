@@ -58,6 +58,8 @@ def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[st
             "goal_met": run.goal_met,
             "checks": [dict(c) for c in run.checks],
         }
+        if run.said:
+            line["reason"] = run.said
         if run.usage is not None:
             line["usage"] = dict(run.usage)
     return line

@@ -48,6 +48,7 @@ class Run:
     checks: tuple[Mapping[str, Any], ...] = ()
     caps: Mapping[str, float] = field(default_factory=dict)  # what it may use: turns, tokens, cost_usd
     usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
+    said: str = ""  # why it ended so, in its agent's own words
 
     @property
     def succeeded(self) -> bool:

@@ -145,8 +145,8 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None
     seen, entry = observe_one(entry, app.engine, now=app.now())
-    if rests(entry, seen):
-        return None  # how its dependencies stand is part of how it stands, and what its budget allows
+    if rests(entry, seen) or _has_a_reason_to_read(entry):
+        return None  # how its dependencies stand is part of how it stands, and what its budget allows; or why it ended
     found = _found(entry, _with_overrun(app, entry, seen), workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
 
@@ -234,8 +234,12 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         if name in world.seen:
             stuck = find_stuck_among(app, world, [name])
             refused = find_refused(app, inventory, world, [name])
-            seen = _with_overrun(app, world.entries[name], world.seen[name])
-            found = _found(world.entries[name], seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
+            entry, seen = world.entries[name], _with_overrun(app, world.entries[name], world.seen[name])
+            if _has_a_reason_to_read(entry):
+                from reconciler.reasons import with_reason
+
+                entry, seen = with_reason(app.engine, entry, seen, app.environ)
+            found = _found(entry, seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
             return _with_edits(app.home, found)
     for found in find_unmanaged(app.home, inventory):
         if wanted in (found.name, found.id):
@@ -281,6 +285,11 @@ def _with_edits(home: Path, found: Found, record: Mapping[str, Any] | None = Non
     except (OSError, DoubtError):
         return found
     return replace(found, edits=edits) if edits else found
+
+
+def _has_a_reason_to_read(entry: Entry) -> bool:
+    """Tell whether its run ended in a way that it may give a reason for, and that is not on record yet."""
+    return entry.run is not None and not entry.run.recorded and bool(entry.run.exit_code)
 
 
 def _with_overrun(app: App, entry: Entry, seen: Observed) -> Observed:

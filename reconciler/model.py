@@ -258,6 +258,7 @@ class Observed:
     failures: int = 0  # consecutive failed runs, the latest included once it is recorded
     exit_code: int | None = None
     exit_text: str = ""  # "exit code 1", "signal SIGKILL", for a person
+    said: str = ""  # why it ended so, in its agent's own words
     start_failed: bool = False  # the latest attempt never became a process
     started_at: float | None = None
     ended_at: float | None = None
@@ -288,6 +289,11 @@ class Observed:
     kept_missing: str = ""  # why that can no longer be started
     stalled: str = ""  # in what way it makes no progress, or made none and was ended for it
     stalls_at: float | None = None  # when the live run counts as stalled unless it makes progress before
+
+    @property
+    def ending(self) -> str:
+        """How the latest run ended, and why where it said so."""
+        return f"{self.exit_text}: {self.said}" if self.said else self.exit_text
 
 
 class Verdict(StrEnum):

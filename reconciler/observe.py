@@ -219,6 +219,7 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         held_why=str(entry.held.get("reason", "")),
         exit_code=run.exit_code,
         exit_text=run.exit_text,
+        said=run.said,
         start_failed=run.start_failed,
         stalled=run.stalled if phase is RunPhase.STOPPED else "",
         started_at=run.started_at,

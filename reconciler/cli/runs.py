@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HEADS = ("RUN", "STARTED", "ENDED", "EXIT", "STATUS", "GOAL", "TOKENS", "COST", "COMMIT")
 _WIDE = (*_HEADS, "EVENT", "DIGEST", "KEY")
+_REASON = "REASON"  # the last column, where a run told one
 
 
 def run(*, name: str, output: str) -> int:
@@ -30,7 +31,11 @@ def run(*, name: str, output: str) -> int:
         print("no runs yet")
     else:
         wide = output == "wide"
-        print(columns(_WIDE if wide else _HEADS, [_row(line, numbers, wide=wide) for line in lines], COLOURS))
+        heads, rows = _WIDE if wide else _HEADS, [_row(line, numbers, wide=wide) for line in lines]
+        if any(line.get("reason") for line in lines):
+            heads = (*heads, _REASON)
+            rows = [(*row, str(line.get("reason") or "")) for row, line in zip(rows, lines, strict=True)]
+        print(columns(heads, rows, COLOURS))
     return 0
 
 
@@ -62,6 +67,7 @@ def runs_of(app: App, wanted: str) -> list[dict[str, Any]]:
                 "ended_at": iso(run.ended_at),
                 "exit": run.exit_text,
                 "exit_code": run.exit_code,
+                "reason": run.said,
                 "status": found.status,
                 "goal_met": run.goal_met,
                 "checks": [dict(check) for check in run.checks],
@@ -120,6 +126,7 @@ def _to_json(line: dict[str, Any], numbers: dict[str, str]) -> dict[str, Any]:
         "endedAt": line.get("ended_at"),
         "exit": line.get("exit"),
         "exitCode": line.get("exit_code"),
+        "reason": line.get("reason") or None,
         "status": line.get("status"),
         "goalMet": line.get("goal_met"),
         "checks": line.get("checks") or [],

@@ -102,6 +102,7 @@ def _run_json(run: Run, phase: RunPhase) -> dict[str, Any]:
         "exitSignal": run.exit_signal,
         "exitReason": run.exit_reason or None,
         "exit": run.exit_text or None,
+        "reason": run.said or None,
         "recorded": run.recorded,
         "goalMet": run.goal_met,
         "checks": [dict(check) for check in run.checks],

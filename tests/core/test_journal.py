@@ -133,7 +133,8 @@ def test_a_checkpoint_holds_every_field_of_an_entry_and_shares_what_is_alike(tmp
         {"c": "d"}, True, "Retain", True, True, True, 60.0, 2, True, "1:f", {"digest": "1:h"}, 5.0,
         (("other", "Started"),), "it waits", (1, 2, 3),
         Run("k", 4, {"engine": "local", "key": "k", "token": {"pid": 7}}, 1.0, 2.0, 0, None, "exited", "exit code 0",
-            True, False, "quiet", "turns", True, ({"name": "c", "passed": True},), {"turns": 3.0}, {"turns": 2}),
+            True, False, "quiet", "turns", True, ({"name": "c", "passed": True},), {"turns": 3.0}, {"turns": 2},
+            "no model"),
     )  # fmt: skip
     blank = Entry("", "", "", 0, "")
     assert all(getattr(full, name) != getattr(blank, name) for name in Entry.__slots__), "a field is not tried here"

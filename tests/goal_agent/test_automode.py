@@ -189,8 +189,10 @@ def test_a_program_that_is_missing_is_told_before_anything_runs(agent, tmp_path)
 
 def test_a_refusal_leaves_no_verdict_of_an_earlier_run(agent):
     assert agent.run(steps(sh("true"))).result["verdict"] == "met"
-    assert agent.run("# X\n").code == 2
-    assert not (agent.folder / "result.json").exists()
+    refused = agent.run("# X\n")
+    assert refused.code == 2
+    assert (refused.result["verdict"], refused.result["exit_code"]) == ("misconfigured", 2)
+    assert "no step" in refused.result["reason"]
 
 
 def test_main_py_runs_again_by_hand_from_anywhere(agent, tmp_path):

@@ -44,10 +44,28 @@ def test_a_provider_that_refuses_ends_the_run_before_it_began(agent, serve):
     assert KEY not in done.log
 
 
+def test_what_a_failed_planning_used_is_charged_and_why_it_failed_is_the_result(agent, serve):
+    """The first answer does not hold, the second never comes: the first was paid for."""
+    server = serve(say("No plan, sorry."), fail(401, f"no such key {KEY}"))
+    point(agent, server)
+    agent.env["HAYMAKER_BUDGET_PRICES"] = '{"input": 1000, "output": 1000}'
+    done = agent.run(GOAL, sdk="mini", model="claude-planner", plan_with_model=True)
+    assert (done.code, len(server.asked)) == (4, 2), done.log
+    result = done.result
+    assert (result["verdict"], result["exit_code"], result["model"]) == ("failed", 4, "claude-planner")
+    assert "the plan could not be refined" in result["reason"]
+    assert KEY not in (agent.folder / "result.json").read_text()
+    tokens = sum(result["usage"].values())
+    assert tokens > 0
+    assert result["cost_usd"] == pytest.approx(tokens / 1000)
+    assert not (agent.folder / "events.jsonl").exists()
+
+
 def test_no_model_to_ask_is_a_mistake_in_the_config(agent):
     done = agent.run(GOAL, sdk="mini", plan_with_model=True)
-    assert done.code == 2
+    assert done.code == done.result["exit_code"] == 2
     assert "ANTHROPIC_API_KEY" in done.log
+    assert done.result["reason"] in done.closing[0]
     assert "config.plan_with_model" in done.log
 
 

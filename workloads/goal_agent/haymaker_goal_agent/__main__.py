@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from haymaker_goal_agent.budget import Budget
     from haymaker_goal_agent.models import ExecutionPlan
 
 _USAGE = "usage: python -m haymaker_goal_agent run"
@@ -30,8 +31,8 @@ def main(arguments: list[str]) -> int:
     if arguments != ["run"]:
         print(_USAGE, file=sys.stderr)
         return 2
+    workspace, config, keys = Path.cwd(), {}, {}
     try:
-        workspace = Path.cwd()
         config = _config(Path(os.environ.get("HAYMAKER_CONFIG") or workspace / "config.json"))
         keys = take() if read_settings(config).has_model else {}
         generate(workspace, config, keys)
@@ -40,7 +41,8 @@ def main(arguments: list[str]) -> int:
         from haymaker_goal_agent.automode import FAILED, refuse
 
         _forget_earlier_verdict()
-        return refuse(error, FAILED if isinstance(error, PlanningError) else None)
+        code = FAILED if isinstance(error, PlanningError) else None
+        return refuse(error, workspace, code, used=_used_by_planning(config), keys=keys)
 
 
 class PlanningError(HaymakerError):
@@ -114,18 +116,32 @@ def _refiner(
                 where="config.plan_with_model",
                 fix=getattr(error, "fix", None) or "name it in the manifest's env, or leave plan_with_model out",
             ) from error
+        refiner = PlanRefiner(client)
         try:
             with client:
-                refined = PlanRefiner(client).refine(plan)
+                return refiner.refine(plan)
         except LLMError as error:
             raise PlanningError(
                 f"the plan could not be refined: {error.what}", where=error.where, fix=error.fix
             ) from error
-        if refined.refinement is not None:
-            hand_over(refined.refinement)
-        return refined
+        finally:
+            if refiner.made is not None:
+                hand_over(refiner.made)
 
     return refine
+
+
+def _used_by_planning(config: Mapping[str, Any]) -> Budget | None:
+    """Give what was asked of a model before it came to nothing: it is charged all the same."""
+    from haymaker_goal_agent.budget import Budget
+    from haymaker_goal_agent.planning import take_over
+
+    used = take_over()
+    if used is None:
+        return None
+    budget = Budget(read_settings(config), os.environ)
+    budget.add_planning(used)
+    return budget
 
 
 def _forget_earlier_verdict() -> None:

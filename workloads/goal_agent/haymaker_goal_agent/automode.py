@@ -23,7 +23,7 @@ from haymaker_goal_agent.attempts import Attempts
 from haymaker_goal_agent.budget import Budget
 from haymaker_goal_agent.children import Children
 from haymaker_goal_agent.drivers.protocol import Phase
-from haymaker_goal_agent.journal import Journal, timestamp
+from haymaker_goal_agent.journal import Journal, timestamp, write_refusal
 from haymaker_goal_agent.keys import take
 from haymaker_goal_agent.planning import take_over
 from haymaker_goal_agent.recorder import Recorder
@@ -90,14 +90,14 @@ class AutoMode:
         env = {"PYTHONUNBUFFERED": "1", "HAYMAKER_WORKSPACE": str(self._workspace), **os.environ}
         recorder = Recorder(journal, self._budget, len(self._plan["phases"]))
         with Children() as children:
+            if self._planned is not None:
+                recorder.planned(self._planned)  # at once: whatever comes of the rest, it was used
             driver = self._driver(children, env, keys)
             driver.prepare()
             attempts = Attempts(self._workspace, self._plan, self._settings, self._budget, journal, recorder)
             self._introduce(journal, driver)
-            if self._planned is not None:
-                recorder.planned(self._planned)
-                if reason := self._budget.spent():
-                    return self._conclude(journal, recorder, attempts, BUDGET_SPENT, reason, children.stopped_by)
+            if self._planned is not None and (reason := self._budget.spent()):
+                return self._conclude(journal, recorder, attempts, BUDGET_SPENT, reason, children.stopped_by)
             code, reason = self._pursue(driver, attempts, recorder, journal, children, env)
             if left := children.end_all():
                 journal.say(f"Note: {count(left, 'process', 'processes')} could not be ended")
@@ -217,32 +217,44 @@ class AutoMode:
 
 def main() -> int:
     """Run the agent whose directory `main.py` stands in; give its exit code. No error becomes a traceback."""
+    workspace, keys = Path(sys.argv[0]).absolute().parent, {}
     try:
-        workspace = Path(sys.argv[0]).absolute().parent
         agent = AutoMode.from_folder(workspace)
         keys = take() if agent.has_model else {}  # the steps of a script get what the manifest names
         os.chdir(workspace)
         return agent.run(keys)
     except HaymakerError as error:
-        return refuse(error)
+        return refuse(error, workspace, keys=keys)
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else None
-        return refuse(HaymakerError(f"the agent cannot go on: {error.strerror}", where=where), NOT_MET)
+        told = HaymakerError(f"the agent cannot go on: {error.strerror}", where=where)
+        return refuse(told, workspace, NOT_MET, keys=keys)
     except (KeyError, TypeError, ValueError) as error:
         damaged = ManifestError(
             f"the plan is damaged: {error!r}", where="plan.json", fix="generate the agent again from its goal"
         )
-        return refuse(damaged)
+        return refuse(damaged, workspace, keys=keys)
 
 
-def refuse(error: HaymakerError, code: int | None = None) -> int:
-    """Say why there is no verdict, with the closing lines that every run ends in; give the exit code."""
+def refuse(
+    error: HaymakerError, workspace: Path, code: int | None = None, *, used: Budget | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> int:  # fmt: skip
+    """
+    Say why the goal was not pursued, or not to an end, in the log and in result.json; give the exit code.
+
+    `used` is what it cost all the same; `keys` are kept out of the result, as every secret.
+    """
     if code is None:
         code = MISCONFIGURED if isinstance(error, ManifestError) else NOT_MET
-    place = f" ({error.where})" if error.where else ""
-    text = f"Error: {error}\n\nGoal not achieved: {one_line(error.what)}{place}\nExit code: {code}\n"
+    reason = one_line(error.what) + (f" ({error.where})" if error.where else "")
+    record: dict[str, Any] = {"verdict": _VERDICTS.get(code, "not met"), "reason": reason, "exit_code": code}
+    if used is not None:
+        record |= {"model": used.model or None, "turns": used.turns, "usage": used.usage(), "cost_usd": used.cost_usd}
+    with contextlib.suppress(OSError, HaymakerError):  # the log says it too
+        write_refusal(workspace, record, {**os.environ, **(keys or {})})
     with contextlib.suppress(OSError):  # the exit code says it too
-        os.write(1, text.encode("utf-8", "replace"))
+        os.write(1, f"Error: {error}\n\nGoal not achieved: {reason}\nExit code: {code}\n".encode("utf-8", "replace"))
     return code
 
 

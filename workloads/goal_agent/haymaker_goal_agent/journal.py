@@ -100,15 +100,7 @@ class Journal:
 
     def masked(self, value: Any) -> Any:
         """Give a JSON value with every known secret in its texts masked."""
-        if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, MASK)
-            return value
-        if isinstance(value, dict):
-            return {self.masked(key): self.masked(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.masked(item) for item in value]
-        return value
+        return _masked(value, self._secrets)
 
     def _line(self, **facts: Any) -> str:
         record = {"v": VERSION, "at": timestamp(time.time()), **(self.masked(facts) if self._secrets else facts)}
@@ -120,6 +112,28 @@ class Journal:
                 size = os.fstat(self._log).st_size
                 return size == 0 or os.pread(self._log, 1, size - 1) == b"\n"
         return not self.is_unsure
+
+
+def write_refusal(workspace: Path, record: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """
+    Write the verdict of a run that came to nothing, without a journal; the secrets of `environ` are masked.
+
+    Raises:
+        PlatformError: the disk refuses.
+    """
+    write_record(workspace / RESULT, _masked({"schema_version": VERSION, **record}, _secrets(environ)))
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, dict):
+        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item, secrets) for item in value]
+    return value
 
 
 def _secrets(environ: Mapping[str, str]) -> list[str]:

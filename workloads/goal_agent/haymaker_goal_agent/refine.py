@@ -64,6 +64,7 @@ class PlanRefiner:
 
     def __init__(self, client: PlanningModel) -> None:
         self._client = client
+        self.made: Refinement | None = None  # what was asked and used so far, also where it came to nothing
 
     def refine(self, plan: ExecutionPlan) -> ExecutionPlan:
         """
@@ -72,17 +73,19 @@ class PlanRefiner:
         Raises:
             LLMError: the model cannot be asked.
         """
-        from agent_haymaker.llm import LLMMessage
+        from agent_haymaker.llm import LLMError, LLMMessage
 
         question = json.dumps({"goal": plan.goal.raw_prompt, "plan": _draft(plan)}, ensure_ascii=False, indent=1)
         messages = [LLMMessage("user", question)]
-        usage: dict[str, int] = {}
-        model = wrong = ""
+        wrong = ""
+        made = Refinement(_fingerprint(plan), "")
         for _ in range(_TRIES):
-            answer = self._client.create_message(messages, _SYSTEM, _ANSWER_TOKENS, 0.0)
-            model = answer.model
-            for kind, tokens in answer.usage.items():
-                usage[kind] = usage.get(kind, 0) + tokens
+            try:
+                answer = self._client.create_message(messages, _SYSTEM, _ANSWER_TOKENS, 0.0)
+            except LLMError as error:
+                self.made = _added(made, made.model, error.usage)  # an answer that cannot be used costs too
+                raise
+            self.made = made = _added(made, answer.model, answer.usage)
             try:
                 refined = _refined(plan, _object_in(answer.content))
             except ValueError as error:
@@ -92,8 +95,13 @@ class PlanRefiner:
                     LLMMessage("user", f"That does not hold: {wrong}. Answer again, with the whole JSON object."),
                 ]
             else:
-                return replace(refined, refinement=Refinement(_fingerprint(plan), model, usage))
-        return replace(plan, refinement=Refinement(_fingerprint(plan), model, usage, rejected=wrong))
+                return replace(refined, refinement=made)
+        return replace(plan, refinement=replace(made, rejected=wrong))
+
+
+def _added(made: Refinement, model: str, used: Mapping[str, int]) -> Refinement:
+    usage = {kind: made.usage.get(kind, 0) + used.get(kind, 0) for kind in {**made.usage, **used}}
+    return replace(made, model=model, usage=usage)
 
 
 def recorded_refinement(plan: ExecutionPlan, record: Mapping[str, Any]) -> ExecutionPlan | None:
