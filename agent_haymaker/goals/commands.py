@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 
+EMPTY_FIX = "say what to achieve under a heading `## Goal`"
 NO_STEPS_FIX = (
     "add a section `## Steps` with at least one block fenced as ```sh, ```bash or ```python; "
     "a block in another language, or in none, is not run"

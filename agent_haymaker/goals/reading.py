@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.goals.commands import EMPTY_FIX
 from agent_haymaker.goals.markdown import Block, Document, parse, parse_duration
 
 LANGUAGES = ("sh", "bash", "python")
@@ -105,11 +106,19 @@ class Reading:
         self.has_structure = any(role in self.by_role for role in _ROLES)
 
     def goal(self) -> str:
+        """
+        Give what is to be achieved: what stands under Goal, else the first paragraph, else the title.
+
+        Raises:
+            ManifestError: nothing says it.
+        """
         said = [block.text for block in self.by_role.get("goal", []) if block.kind != "fence"]
         if not said:
             other = self.by_role.get("", [])
             said = [block.text for block in other if block.kind == "paragraph"][:1]
-        return "\n\n".join(said) or self.document.title
+        if goal := ("\n\n".join(said) or self.document.title):
+            return goal
+        raise ManifestError("the goal is empty", where=f"{self.where}:1", fix=EMPTY_FIX)
 
     def constraints(self) -> tuple[str, ...]:
         if not self.has_structure:

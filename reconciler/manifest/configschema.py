@@ -2,7 +2,7 @@
 The `config_schema` dialect of workload.yaml: checks it, turns it into JSON Schema, and checks a config by it.
 
     key: {type, default, enum, min, max, required, description, items, properties, format: file, sensitive, restart,
-          requires: {value: {module, install, env: [any of these]}}}
+          requires: {value: {module, install, env: [any of these], by: {env, default, values: {value: {module, ...}}}}}}
 
 It is the only source of a config's defaults. Errors come as (path in the config, what, fix) and never hold the value
 of a key that is `sensitive`.
@@ -10,6 +10,7 @@ of a key that is `sensitive`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ _FLAGS = ("required", "sensitive", "restart")
 KEYS = frozenset(
     {"type", "default", "enum", "min", "max", "description", "items", "properties", "format", "requires", *_FLAGS}
 )
-_REQUIRES = frozenset({"module", "install", "env"})
+_REQUIRES = frozenset({"module", "install", "env", "by"})
+_BY = frozenset({"env", "default", "values"})
 ABSENT = "x-absent"
-"""Where `installed_schema` notes what is not installed."""
+"""Where `installed_schema` notes which module is not installed."""
 GOAL_KEY = "goal_file"
 
 
@@ -71,7 +73,7 @@ def _check_entry(entry: Any, path: Path) -> Iterator[tuple[Path, str, str, str]]
         if flag in entry and not isinstance(entry[flag], bool):
             yield (*path, flag), "must be true or false", "write true or false", "error"
     needs = entry.get("requires", {})
-    if not isinstance(needs, dict) or not all(isinstance(n, dict) and n.keys() <= _REQUIRES for n in needs.values()):
+    if not isinstance(needs, dict) or not all(map(_is_need, needs.values())):
         yield (
             (*path, "requires"),
             "must map values to what they need",
@@ -129,29 +131,81 @@ def check_config(config: dict[str, Any], schema: dict[str, Any], path: Path = ()
 
 def installed_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Give the schema of an installed workload, noting which values need a Python module that is not there."""
-    from importlib.util import find_spec
-
     marked = {}
     for key, entry in schema.items():
         needs = (entry.get("requires") or {}) if isinstance(entry, dict) else {}
-        absent = [value for value, need in needs.items() if need.get("module") and find_spec(need["module"]) is None]
-        marked[key] = {**entry, ABSENT: absent} if absent else entry
+        marked[key] = {**entry, "requires": {v: _marked(need) for v, need in needs.items()}} if needs else entry
     return marked
 
 
-def unmet(config: dict[str, Any], schema: dict[str, Any], env: set[str]) -> Iterator[Wrong]:
-    """Yield what the values of a config need and do not have. `env` are the names that the manifest's env sets."""
+def _marked(need: dict[str, Any]) -> dict[str, Any]:
+    absent = next((module for module in _modules(need) if not _is_installed(module)), None)
+    if absent is not None:
+        return {**need, ABSENT: absent}
+    if (by := need.get("by")) is None:
+        return need
+    return {**need, "by": {**by, "values": {value: _marked(further) for value, further in by["values"].items()}}}
+
+
+def _modules(need: dict[str, Any]) -> list[str]:
+    found = need.get("module") or []
+    return [found] if isinstance(found, str) else found
+
+
+def _is_installed(module: str) -> bool:
+    """Look for a module without importing any of it, not even the packages above it."""
+    from importlib.util import find_spec
+
+    top, *inside = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if spec is None or not inside:
+        return spec is not None
+    places = [os.path.join(place, *inside) for place in spec.submodule_search_locations or ()]
+    return any(os.path.isdir(place) or os.path.isfile(place + ".py") for place in places)
+
+
+def _is_need(need: Any) -> bool:
+    if not isinstance(need, dict) or not need.keys() <= _REQUIRES:
+        return False
+    module, by = need.get("module", ""), need.get("by", {"env": "", "values": {}})
+    names = all(isinstance(name, str) for name in (module if isinstance(module, list) else [module]))
+    fits = isinstance(by, dict) and by.keys() <= _BY and isinstance(by.get("env"), str)
+    return names and fits and isinstance(by.get("values"), dict) and all(map(_is_need, by["values"].values()))
+
+
+def unmet(config: dict[str, Any], schema: dict[str, Any], env: dict[str, str | None]) -> Iterator[Wrong]:
+    """
+    Yield what the values of a config need and do not have.
+
+    `env` maps the names that the manifest's env sets to their values, None where a value comes from elsewhere.
+    """
     for key, value in config.items():
-        entry = schema.get(key) or {}
-        need = (entry.get("requires") or {}).get(value) if isinstance(value, str) else None
-        if need is None:
-            continue
-        if value in entry.get(ABSENT, ()):
-            what = f"{_show(value)} needs the Python package {need['module']}, which is not installed"
-            yield (key,), what, need.get("install") or f"install {need['module']}"
-        names = need.get("env") or []
-        if names and not env & set(names):
-            yield (key,), f"{_show(value)} needs {' or '.join(names)} in its environment", "set one in spec.env"
+        needs = (schema.get(key) or {}).get("requires") or {}
+        if isinstance(value, bool):
+            need, whose = needs.get(_show(value)), f"{key}: {_show(value)}"
+        else:
+            need, whose = needs.get(value) if isinstance(value, str) else None, _show(value)
+        if need is not None:
+            yield from _unmet(need, whose, (key,), env)
+
+
+def _unmet(need: dict[str, Any], whose: str, path: Path, env: dict[str, str | None]) -> Iterator[Wrong]:
+    if ABSENT in need:
+        what = f"{whose} needs the Python package {need[ABSENT]}, which is not installed"
+        yield path, what, need.get("install") or f"install {need[ABSENT]}"
+    names = need.get("env") or []
+    if names and not env.keys() & set(names):
+        yield path, f"{whose} needs {' or '.join(names)} in its environment", "set one in spec.env"
+    if (by := need.get("by")) is None or (chosen := env.get(by["env"], "")) is None:
+        return
+    chosen = chosen.strip() or by.get("default", "")
+    if (further := by["values"].get(chosen)) is not None:
+        yield from _unmet(further, f"{whose} with {by['env']} {_show(chosen)}", path, env)
+    else:
+        yield path, f"{whose} knows no {by['env']} {_show(chosen)}", f"set one of {', '.join(by['values'])}"
 
 
 def _check_value(value: Any, entry: dict[str, Any], path: Path) -> Iterator[Wrong]:

@@ -131,7 +131,7 @@ class _Resolution:
         checked = {**config, GOAL_KEY: GOAL_FILE} if has_goal and GOAL_KEY in schema else config
         for path, what, fix in check_config(checked, schema):
             self.declared.complain(what, fix, "config", *path)
-        for path, what, fix in unmet(config, schema, {item["name"] for item in spec["env"]}):
+        for path, what, fix in unmet(config, schema, _given(spec["env"])):
             self.declared.complain(what, fix, "config", *path)
         if spec["goal"] is not None and schema and GOAL_KEY not in schema:
             self.declared.complain(f"workload '{self.workload.name}' takes no goal", "remove it", "goal")
@@ -192,17 +192,21 @@ class _Resolution:
         """Read a goal agent's own success criteria: those with a check decide GoalMet beside `success.checks`."""
         if not is_goal_agent(self.workload):
             return  # to any other workload a goal is opaque bytes
-        from agent_haymaker.goals.commands import NO_STEPS_FIX
+        from agent_haymaker.goals.commands import EMPTY_FIX, NO_STEPS_FIX
         from agent_haymaker.goals.reading import read_goal
 
         try:
             goal = read_goal(text, file)
+            goal.goal()  # what the agent would refuse is refused here
             criteria = goal.criteria()
             if config.get("sdk") == "script" and not goal.steps():
                 self.declared.complain(
                     f"{file} has no step that `sdk: script` can run: the run will end at once, its goal not met",
                     NO_STEPS_FIX, *path, severity="warning",
                 )  # fmt: skip
+            elif config.get("sdk") != "script" and not goal.document.blocks:
+                what = f"{file} is nothing but a title, and that is all its agent will be asked"
+                self.declared.complain(what, EMPTY_FIX, *path, severity="warning")
         except ManifestError as error:
             self.declared.complain(f"{error.where}: {error.what}", error.fix or "correct the goal", *path)
             return
@@ -325,6 +329,11 @@ def resolve(
 ) -> Resolved | None:
     """Return what a document desires, or None after noting everything that keeps it from being known."""
     return _Resolution(declared, fleet, workload, references).run()
+
+
+def _given(env: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Map the names that an env sets to their values, None where a value comes from elsewhere."""
+    return {item["name"]: None if item["valueFrom"] else str(item["value"] or "") for item in env}
 
 
 def _trusted(workload: WorkloadDeclaration, folder: str) -> str:

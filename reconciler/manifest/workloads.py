@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GROUP = "agent_haymaker.workloads"
 GOAL_RUNTIME = "goal-agent"
 """The installed workload that runs what is of type prompt."""
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 _OURS = "agent-haymaker"
 
 

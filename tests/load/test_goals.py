@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.reading import read_goal
 from agent_haymaker.testing import eventually
+from haymaker_goal_agent import PromptAnalyzer
 from reconciler.load import WorkTree, load_base
 from reconciler.manifest.cache import cache_path, load_cache
 
@@ -28,6 +30,36 @@ def sweeper(fleet: Fleet) -> Fleet:
     fleet.write("sweeper/sweep.md", GOAL)
     fleet.deploy("hall", "workload: sweeper")
     return fleet
+
+
+@pytest.mark.parametrize(
+    ("text", "sdk", "what", "severity"),
+    [
+        ("\n \n", "script", "the goal is empty", "error"),
+        ("<!-- later -->\n\n## Goal\n", "mini", "the goal is empty", "error"),
+        ("## Goal\n\n## Steps\n\n```sh\ntrue\n```\n", "script", "the goal is empty", "error"),
+        ("# Tidy up\n\n## Goal\n", "mini", "is nothing but a title", "warning"),
+        ("# Tidy up\n\n## Success Criteria\n\n- Clean: `true`\n", "mini", "", ""),
+        ("Tidy up.\n", "mini", "", ""),
+        ("# Tidy up\n\n## Steps\n\n```sh\ntrue\n```\n", "script", "", ""),
+    ],
+)
+def test_a_goal_that_its_agent_would_refuse_is_refused_and_no_other(
+    fleet: Fleet, text: str, sdk: str, what: str, severity: str
+) -> None:
+    fleet.write("goal.md", text)
+    env = "env: [{name: ANTHROPIC_API_KEY, value: x}]"
+    fleet.deploy("hall", f"workload: goal-agent\ngoal: {{file: goal.md}}\nconfig: {{sdk: {sdk}}}\n{env}")
+    loaded = fleet.load()
+    told = [(p.severity, p.where.partition(" ")[2]) for p in loaded.problems if what in p.what]
+    assert told == ([(severity, "spec.goal.file")] if what else []), loaded.problems
+    assert len(loaded.problems) == len(told)
+    try:
+        PromptAnalyzer().analyze_text(text)
+        refused = False
+    except ManifestError:
+        refused = True
+    assert refused == (severity == "error") == ("hall" not in loaded.desired)
 
 
 def skill(fleet: Fleet, name: str, path: str = "SKILL.md", text: str = "---\nname: x\ndescription: y\n---\n") -> Path:

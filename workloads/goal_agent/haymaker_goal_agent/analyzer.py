@@ -46,10 +46,6 @@ class PromptAnalyzer:
         reading = read_goal(text, where)
         document = reading.document
         goal = reading.goal()
-        if not goal:
-            raise ManifestError(
-                "the goal is empty", where=f"{where}:1", fix="say what to achieve under a heading `## Goal`"
-            )
         steps = reading.steps()
         criteria = reading.criteria()
         constraints = reading.constraints()

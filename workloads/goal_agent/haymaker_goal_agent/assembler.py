@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
-from agent_haymaker.goals.commands import NO_STEPS_FIX
+from agent_haymaker.goals.commands import EMPTY_FIX, NO_STEPS_FIX
 from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
 from haymaker_goal_agent.sdks import SDKS
 
@@ -63,7 +63,7 @@ def _missing(
     if not name:
         missing.append(("the agent has no name", "name it"))
     if not goal.goal.strip():
-        missing.append(("the goal is empty", "say what to achieve under a heading `## Goal`"))
+        missing.append(("the goal is empty", EMPTY_FIX))
     if sdk not in SDKS:
         missing.append((f"there is no sdk `{sdk}`", f"use one of: {', '.join(SDKS)}"))
     if not FEWEST_PHASES <= len(plan.phases) <= MOST_PHASES:
