@@ -196,6 +196,20 @@ def started_at(process: ProcessId) -> float | None:
     return _epoch[0] + process.started / _epoch[1]
 
 
+def age_of(process: ProcessId) -> float | None:
+    """Return for how long it has existed, in seconds, whatever was done to the clock; None as `started_at`."""
+    if not _LINUX or process.boot != boot_id():
+        started = started_at(process)
+        if started is None:
+            return None
+        from time import time
+
+        return time() - started
+    from time import CLOCK_BOOTTIME, clock_gettime
+
+    return clock_gettime(CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
+
+
 def read_environ(pid: int) -> dict[str, str] | None:
     """Return the environment that a process was started with, or None when it cannot be read."""
     if not _LINUX:

@@ -60,6 +60,8 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
         return Finding(Verdict.UNWANTED, "desiredState is stopped and it runs")
     if seen.overrun:
         return Finding(Verdict.OVERSPENT, f"{seen.overrun}, and it goes on")
+    if seen.overtime:
+        return Finding(Verdict.OVERTIME, seen.overtime)
     if seen.digest != want.digest:
         if want.strategy == "OnCompletion":
             return Finding(Verdict.WAITING_FOR_END, "the manifest changed; OnCompletion lets this run end first")

@@ -1,8 +1,8 @@
 """
 Closer looks, at the few deployments that need one: what a plan has to know of them that a look at all leaves out.
 
-What can be gone back to, who goes beyond a budget, and live runs that a start or a stop would have to beware of.
-Looks only. What it costs depends on what is about to be done, not on how much there is.
+What can be gone back to, who goes beyond a budget or a timeout, and live runs that a start or a stop would have to
+beware of. Looks only. What it costs depends on what is about to be done, not on how much there is.
 """
 
 from __future__ import annotations
@@ -58,6 +58,27 @@ def find_overruns(
         assert run is not None, "what runs has a run"
         if found := find_overrun(engine, run, prices):
             seen[name] = replace(seen[name], overrun=found)
+
+
+def find_overtime(
+    engine: Engine, world: World, want: Mapping[str, Desired], seen: dict[str, Observed], *, now: float
+) -> None:
+    """Note of each live run that its timeout is over, where what would have ended it was killed."""
+    for name in want.keys() & seen.keys():
+        asked, found = want[name], seen[name]
+        if found.phase is not RunPhase.RUNNING or found.started_at is None:
+            continue
+        timeout = asked.timeout if asked.digest == found.digest else found.spec.get("run", {}).get("timeout")
+        if timeout is None or found.started_at + timeout > now:
+            continue
+        run = world.entries[name].run
+        assert run is not None, "what runs has a run"
+        assert run.handle is not None, "what runs has a handle"
+        if engine.is_overtime(Handle.from_json(run.handle), timeout):
+            from reconciler.manifest.units import format_duration
+
+            told = f"its run.timeout of {format_duration(timeout)} is over, and the shim that kept it was killed"
+            seen[name] = replace(found, overtime=told)
 
 
 def find_strays(home: Path, engine: Engine, world: World, plan: Plan) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
-from reconciler.closer import find_kept, find_overruns, find_strays, find_unsure
+from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unsure
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load
@@ -102,6 +102,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
         seen[name] = Observed(name, record, fleet, "", 0, doubt=f"{record} claims this name and no inventory knows it")
     find_kept(app.home, world, want, seen)
     find_overruns(engine, world, want, seen, loaded.fleet.prices)
+    find_overtime(engine, world, want, seen, now=app.now())
 
     purse = _purse(app, engine, loaded, world, want)
 

@@ -43,22 +43,22 @@ class Draft:
     def add(
         self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
         replaces: bool = False, starts: bool = False, stalled: bool = False, overspent: str = "",
-        reverts: str = "", needs_consent: bool = False, old_name: str = "",
+        overtime: bool = False, reverts: str = "", needs_consent: bool = False, old_name: str = "",
     ) -> int:  # fmt: skip
         number = len(self.actions) + 1
-        flags = (replaces, starts, stalled, overspent)
+        flags = (replaces, starts, stalled, overspent, overtime)
         self.actions.append(Action(number, verb, name, cause, after, *flags, reverts, needs_consent, old_name, changes))
         return number
 
     def stop(
         self, name: str, cause: str, *, after: tuple[int, ...], changes: tuple[str, ...] = (), replaces: bool = False,
-        stalled: bool = False, overspent: str = "",
+        stalled: bool = False, overspent: str = "", overtime: bool = False,
     ) -> int:  # fmt: skip
         """Add the end of a live run."""
         self.live -= 1
         return self.add(
             Verb.STOP, name, cause, after=after, changes=changes, replaces=replaces, stalled=stalled,
-            overspent=overspent,
+            overspent=overspent, overtime=overtime,
         )  # fmt: skip
 
     def leave(self, name: str, verdict: Verdict, reason: str, *, blocked: bool = False) -> None:

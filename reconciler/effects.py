@@ -19,6 +19,7 @@ from reconciler.history import next_generation, rename_history
 from reconciler.inventory import Entry
 from reconciler.masking import Mask
 from reconciler.model import Desired, RunPhase, Verb, short
+from reconciler.observe import observe_one
 from reconciler.records import remove_state
 from reconciler.succession import Succession
 
@@ -132,6 +133,8 @@ class Effects:
         return f"started {want.name}" if not action.replaces else f"replaced {want.name}"
 
     async def _stop(self, action: Action) -> str:
+        if action.overtime:
+            return await self._stop_overtime(action)
         entry, want = self.book.entries[action.name], self.book.want.get(action.name)
         if action.replaces and want is not None:
             await self._beginning.check(want, entry)
@@ -147,6 +150,17 @@ class Effects:
             entry = entry if action.replaces else declared(entry, want, self.root)
         await self.book.conclude(entry)
         return f"stopped {action.name}" + (f", its budget is spent: {overrun}" if overrun else "")
+
+    async def _stop_overtime(self, action: Action) -> str:
+        """End a run as its shim would have done; it is over then like any that ended at its timeout, and unrecorded."""
+        entry = self.book.entries[action.name]
+        assert entry.run is not None, "what is over its timeout runs"
+        assert entry.run.handle is not None, "what runs has a handle"
+        await self.book.intend(action, None)
+        await self.engine.stop(Handle.from_json(entry.run.handle), self._ending.grace(entry), overtime=True)
+        self.world.seen[action.name], entry = observe_one(entry, self.engine, now=self.book.now())
+        await self.book.conclude(entry)
+        return f"stopped {action.name} at its timeout"
 
     async def _record(self, action: Action) -> str:
         want, entry = self.book.want[action.name], self.book.entries[action.name]

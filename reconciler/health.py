@@ -135,6 +135,8 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     match seen.phase:
         case RunPhase.RUNNING if seen.overrun:
             return Health.DEGRADED, OVER_BUDGET, f"its budget is spent, and its run goes on: {seen.overrun}"
+        case RunPhase.RUNNING if seen.overtime:
+            return Health.DEGRADED, "Timeout", seen.overtime
         case RunPhase.RUNNING if seen.stalled:
             return Health.STALLED, "Stalled", seen.stalled
         case RunPhase.STOPPED if seen.stalled and not seen.stopped:
@@ -220,6 +222,7 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.INVALID: "nothing, until its manifest is mended",
     Verdict.SUSPENDED: "nothing, until suspend is false",
     Verdict.OVERSPENT: "end its run, since its budget is spent",
+    Verdict.OVERTIME: "end its run, since its timeout is over",
     Verdict.OVERDUE: "end its run, as its run.onStalled says",
     Verdict.STALLED: "nothing, until it goes on, its manifest changes or has another haymaker/restartedAt",
     Verdict.COMPLETED: "nothing",

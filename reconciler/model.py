@@ -279,6 +279,7 @@ class Observed:
     over_budget: str = ""  # by what its run ended, where its budget was spent: "$5 of $5 spent"
     capped: bool = False  # its run has caps
     overrun: str = ""  # what its live run has used beyond its caps
+    overtime: str = ""  # that its live run is past its timeout, and nobody else ends it for that
     refused: str = ""  # why its budget, or the fleet's, allows no start; "" where it does, or none is wanted
     stuck: str = ""  # why what it waits for will not come by itself; "" where it waits for nothing, or may go on
     was_healthy: bool = False  # an earlier run of this digest, or one before that, was healthy
@@ -321,6 +322,7 @@ class Verdict(StrEnum):
     REVERTED = "Reverted"  # that one runs, and the manifest's is held
     OVER_BUDGET = "BudgetExceeded"  # no start, for the money's sake
     OVERSPENT = "Overspent"  # its live run goes on beyond its budget: it is ended
+    OVERTIME = "Overtime"  # its live run is past its timeout, and its shim is gone: it is ended
     COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict
     OUTDATED = "Outdated"  # only what applies in place differs
     OVERDUE = "Overdue"  # without progress, and run.onStalled asks for its end
@@ -360,6 +362,7 @@ class Action:
     starts: bool = False  # a CREATE or START after which a new run exists
     stalled: bool = False  # a STOP that ends a run because it makes no progress
     overspent: str = ""  # of a STOP that ends a run which goes on beyond its budget: by how much
+    overtime: bool = False  # a STOP that ends a run because its timeout is over
     reverts: str = ""  # of a START that runs the last healthy digest: why the manifest's is held
     needs_consent: bool = False
     old_name: str = ""  # of a RENAME

@@ -114,6 +114,9 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
         case Verdict.OVERSPENT:
             assert seen is not None
             _plan_end_of_spender(draft, want, seen, reason, after)
+        case Verdict.OVERTIME:
+            assert seen is not None
+            _plan_end_of_overtime(draft, want, seen, reason, after)
         case Verdict.REVERTING:
             assert seen is not None
             plan_revert(draft, want, seen, reason, after)
@@ -164,6 +167,12 @@ def _plan_end_of_spender(draft: Draft, want: Desired, seen: Observed, reason: st
     if seen.digest != want.digest:
         ended = replace(seen, phase=RunPhase.ENDED, recorded=True, overrun="", over_budget=seen.overrun)
         _plan_pair(draft, want, replace(ended, ended_at=draft.now, failures=failures_after(want, ended)), (number,))
+
+
+def _plan_end_of_overtime(draft: Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
+    number = draft.stop(want.name, reason, after=after, overtime=True)
+    ended = replace(seen, phase=RunPhase.ENDED, overtime="", succeeded=False, exit_text="stopped at its timeout")
+    _plan_pair(draft, want, replace(ended, ended_at=draft.now), (number,))
 
 
 def _in_place_changes(want: Desired, seen: Observed) -> tuple[str, ...]:

@@ -177,6 +177,10 @@ class Engine(Protocol):
         """
         ...
 
+    def is_overtime(self, handle: Handle, timeout_seconds: float) -> bool:
+        """Tell whether a live run is past this timeout, and nobody is left to end it for that but who asks."""
+        ...
+
     def list(self, owner: str | None = None) -> Iterable[Observation]:
         """Give every run the engine still knows of, ended or not, until it is forgotten."""
         ...
@@ -188,11 +192,12 @@ class Engine(Protocol):
         """
         ...
 
-    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+    async def stop(self, handle: Handle, grace_seconds: float, *, overtime: bool = False) -> Observation:
         """
         End the whole process tree: SIGTERM, the grace, SIGKILL, then a look that nothing of it is left.
 
-        Returns an ended observation; a run that had ended before keeps the exit it had.
+        Returns an ended observation; a run that had ended before keeps the exit it had. One that `is_overtime` says is
+        over its timeout ends as by that.
 
         Raises:
             PlatformError: something of the tree could not be ended; says what is left.

@@ -6,7 +6,8 @@ One JSON object a line, appended in this order by the shim, but for the stop, wh
     {"v": 1, "key": …, "boot": …, "claimed_at": …, "owner": …, "workspace": …, "log": …, "grace": …, "shim": …}
     {"pid": …, "started": …, "boot": …, "seal": …, "at": …}
     {"stop_requested": <time>, "grace": …}
-    {"left": <time>, "code": … or "signal": …, "reason": …}       its leader ended, children of it are left
+    {"left": <time>, "code": … or "signal": …, "reason": …}       its leader ended, children of it are left; or who
+                                                                  stops it for its timeout is about to end it
     {"ended": <time>, "code": … or "signal": …, "reason": …}      nothing of it is left
     {"failed_to_start": "why", "ended": <time>, "code": 126 or 127}
 

@@ -92,6 +92,18 @@ class LocalEngine:
             return local_look.unreachable(handle.key, "its handle was edited, and its claim file is gone")
         return Found(Observation(handle, RunState.LOST, detail="its process and its claim file are gone"))
 
+    def is_overtime(self, handle: Handle, timeout_seconds: float) -> bool:
+        """As the port says: its shim keeps a run's timeout, so it is about one whose shim was killed."""
+        process = process_of(handle)
+        age = processes.age_of(process) if process is not None else None
+        if age is None or age < timeout_seconds:
+            return False
+        try:
+            claim = claims.read(self._home, handle.key)
+        except claims.BadClaim:
+            return False  # nothing could be done about it either
+        return claim is not None and not processes.is_alive(claim.shim)
+
     def live_keys(self, prefix: str) -> Sequence[str]:
         """Read the keys that live processes carry: what runs although its records were lost, put back or removed."""
         return processes.live_run_ids(prefix, f"{self._root}/agents")
@@ -198,7 +210,7 @@ class LocalEngine:
         """Look for the program, leave to write, and a shim that answers, as the port says."""
         await self._effects.check(spec)
 
-    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+    async def stop(self, handle: Handle, grace_seconds: float, *, overtime: bool = False) -> Observation:
         """
         End the run's whole tree, as the port says.
 
@@ -206,7 +218,7 @@ class LocalEngine:
             DoubtError: its claim file cannot be read, or names another process than the handle; nobody was touched.
             PlatformError: its process does not show that it is this run, or something of it is left.
         """
-        return await self._effects.stop(handle, grace_seconds)
+        return await self._effects.stop(handle, grace_seconds, overtime=overtime)
 
     async def wait(self, handle: Handle) -> Observation:
         """Return when the run has ended."""

@@ -140,7 +140,7 @@ class Effects:
 
     # -- stop
 
-    async def stop(self, handle: Handle, grace_seconds: float) -> Observation:
+    async def stop(self, handle: Handle, grace_seconds: float, *, overtime: bool) -> Observation:
         key = handle.key
         claim = claim_of(self._home, handle)
         found = self._looker.follow(claim) if claim is not None else self._looker.find(key)
@@ -160,9 +160,11 @@ class Effects:
             check_ours(process, key, claim, lambda: self._places(claim))
         if claim is not None and seen.state.is_live:
             self._note(key, {"stop_requested": time.time(), "grace": max(0.0, grace_seconds)})
+            if overtime:  # whoever is killed from here on leaves the right reason behind
+                self._note(key, {"left": time.time(), "reason": "timeout"})
         leader = process or (claim.process if claim else None)
         await self._stopper.stop_tree(key, leader, grace_seconds)
-        return await self._after_stop(handle, claim, seen)
+        return await self._after_stop(handle, claim, seen, "timeout" if overtime else "stopped")
 
     def _places(self, claim: Claim | None) -> list[str]:
         if claim is None:
@@ -193,8 +195,8 @@ class Effects:
         except OSError:
             return
 
-    async def _after_stop(self, handle: Handle, claim: Claim | None, before: Observation) -> Observation:
-        """Nothing of it is left: give what its shim writes down, or write it down where the shim is dead."""
+    async def _after_stop(self, handle: Handle, claim: Claim | None, before: Observation, reason: str) -> Observation:
+        """Nothing of it is left: give what its shim writes down, or write the reason down where the shim is dead."""
         key = handle.key
         if claim is None:
             return Observation(before.handle, RunState.STOPPED, Exit(reason="stopped", ended_at=time.time()))
@@ -208,7 +210,7 @@ class Effects:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
         if not shim_lives and before.state.is_live:
-            self._note(key, {"ended": time.time(), "reason": "stopped"})
+            self._note(key, {"ended": time.time(), "reason": reason})
             found = self._looker.look(key)
         if found is not None and found.seen.state.is_ended:
             return found.seen

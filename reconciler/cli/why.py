@@ -97,8 +97,9 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
         # What was applied may be stuck where the manifests, not applied yet, are not; or the other way round.
         stuck = left.reason if left is not None and left.verdict is Verdict.HALTED and left.blocked else ""
         refused = left.reason if left is not None and left.verdict is Verdict.OVER_BUDGET else ""
-        overrun = seen.overrun if seen is not None else ""
-        found = replace(found, seen=replace(found.seen, stuck=stuck, refused=refused, overrun=overrun))
+        overrun, overtime = (seen.overrun, seen.overtime) if seen is not None else ("", "")
+        known = replace(found.seen, stuck=stuck, refused=refused, overrun=overrun, overtime=overtime)
+        found = replace(found, seen=known)
     if done is not None:
         policy = done.loaded.fleet
         if want is not None or seen is not None:

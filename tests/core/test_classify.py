@@ -56,6 +56,8 @@ def verdict(want, seen, **facts) -> Finding:
         pytest.param(WANT, observed(stalled="x"), Verdict.STALLED, id="without progress: reported"),
         pytest.param(WANT, observed(digest="1:b", overrun="9 of 8 turns used"), Verdict.OVERSPENT,
                      id="beyond its budget: ended, whatever its manifest has become"),
+        pytest.param(desired(digest="1:b", strategy="OnCompletion"), observed(overtime="x"), Verdict.OVERTIME,
+                     id="past its timeout, which nobody else keeps: ended"),
         pytest.param(ENDS_STALLED, observed(stalled="x"), Verdict.OVERDUE, id="without progress: ended"),
         pytest.param(ENDS_STALLED, observed(stalled="x", settings="other"), Verdict.OUTDATED,
                      id="a new deadline counts before the old one does"),

@@ -75,6 +75,7 @@ def worlds(draw):
             kept=kept,
             fallback="1:old" if kept and not held else "",
             overrun=draw(st.sampled_from(["", "", "9 of 8 turns used"])) if phase is RunPhase.RUNNING else "",
+            overtime=draw(st.sampled_from(["", "", "its timeout is over"])) if phase is RunPhase.RUNNING else "",
             kept_missing=draw(st.sampled_from(["", "", "its prompt.md is gone"])) if kept else "",
             stalled=draw(st.sampled_from(["", "it is silent"]))
             if phase in (RunPhase.RUNNING, RunPhase.STOPPED)
@@ -127,7 +128,9 @@ def apply_plan(plan, want, seen):
                     o = replace(o, held=w.instead_of, held_why=action.reverts, fallback="")
             case Verb.STOP:
                 o = replace(o, phase=RunPhase.STOPPED, recorded=True, ended_at=NOW)
-                o = replace(o, stalled=o.stalled if action.stalled else "", overrun="")
+                o = replace(o, stalled=o.stalled if action.stalled else "", overrun="", overtime="")
+                if action.overtime:
+                    o = replace(o, phase=RunPhase.ENDED, recorded=False, succeeded=False)
                 if action.overspent:
                     o = replace(o, phase=RunPhase.ENDED, over_budget=action.overspent, succeeded=False)
             case Verb.RECORD:

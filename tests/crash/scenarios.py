@@ -368,6 +368,29 @@ class StopOverspent(Scenario):
         assert self.world.run("status", "job", "-o", "json").json["reason"] == "BudgetExceeded"
 
 
+class StopOvertime(Scenario):
+    """A run goes on beyond its timeout, since its shim was killed: it is ended as by its timeout."""
+
+    name = "stop-overtime"
+    kinds = frozenset({"write", "rename", "sync", "signal"})
+
+    def begin(self) -> None:
+        self.world.fleet()
+
+    def change(self) -> None:
+        self.world.task("job", "stay", run={"timeout": "1s"}, config={"colour": f"shade {self.turn}"})
+        self.world.apply()
+        self.world.one("job")
+        self.world.kill(self.world.shim)
+        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overtime", within=15)
+        self.before = self.world.starts("job")
+
+    def check(self) -> None:
+        self.world.check_exactly()
+        self.started("job", self.before, 0)
+        assert self.world.entries()["job"]["run"]["exit_reason"] == "timeout"
+
+
 class Revert(Scenario):
     """A service's new digest failed: the last healthy one takes its place, once, and stays."""
 
@@ -422,6 +445,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
         StopSpender,
         StopStalled,
         StopOverspent,
+        StopOvertime,
         Revert,
     )
 }

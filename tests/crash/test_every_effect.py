@@ -39,6 +39,7 @@ def test_the_effects_of_an_apply_are_all_seen(world):
         ("bill", "sync", 2, "after"),
         ("stop-stalled", "signal", 1, "after"),
         ("stop-overspent", "signal", 1, "before"),
+        ("stop-overtime", "signal", 1, "after"),
         ("revert", "connect", 1, "after"),
     ],
 )

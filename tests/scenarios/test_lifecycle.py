@@ -119,6 +119,22 @@ def test_a_timeout_ends_the_run_although_nothing_of_haymaker_but_the_shim_is_the
     assert world.record("job")["error"] == "stopped at its timeout"
 
 
+def test_a_timeout_is_kept_by_the_next_pass_where_the_shim_was_killed(world):
+    there = {"name": "there", "file": {"path": "report.md"}}
+    world.task("job", "stay", run={"timeout": "2s", "terminationGracePeriod": "2s"}, success={"checks": [there]})
+    world.apply()
+    world.one("job")
+    world.kill(world.shim)
+    why = eventually(lambda: (said := world.run("why", "job", "-o", "json").json)["verdict"] == "Overtime" and said)
+    assert (why["observed"]["health"], why["observed"]["reason"]) == ("Degraded", "Timeout")
+    said = world.apply()
+    assert "stopped job at its timeout\nrecorded job: stopped at its timeout, failed: there\n" in said.out
+    assert world.agents("job") == []
+    run = run_of(world, "job")
+    assert (run["exit_reason"], run["goal_met"]) == ("timeout", False)
+    assert "nothing to do" in world.plan().out
+
+
 def test_checks_decide_and_a_lie_is_degraded(world):
     there = {"name": "there", "file": {"path": "report.md"}}
     long = {"name": "long", "file": {"path": "report.md", "minBytes": 9999}}
