@@ -23,7 +23,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     # A record we cannot read may hide a live process: acting on a guess could run it twice.
     if seen is not None and (seen.doubt or seen.phase is RunPhase.UNREACHABLE):
         doubt = seen.doubt or "its engine cannot say whether it runs"
-        return Finding(Verdict.UNKNOWN, f"{doubt}; nothing is done on its account")
+        return Finding(Verdict.UNKNOWN, f"{doubt}; nothing is done on its account (see `haymaker doctor`)")
     if seen is not None and seen.fleet != fleet:
         there = f" from {seen.root}" if seen.root else ""
         return Finding(

@@ -59,17 +59,16 @@ def find_one(app: App, wanted: str) -> Found:
     return _find_quickly(app, wanted) or find_thoroughly(app, wanted)
 
 
-def find_all(app: App, *, selector: str = "", edits: bool = False, closely: bool = False) -> list[Found]:
+def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found]:
     """
     Give every deployment of every fleet that the selector chooses, and the state records that no fleet knows, by name.
 
-    With `edits` each state record and the files behind it are looked at too; with `closely` the engine's records of
-    what runs.
+    With `edits` each state record and the files behind it are looked at too.
     """
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
-    world = observe(inventory, app.engine, app.home, now=app.now(), closely=closely)
+    world = observe(inventory, app.engine, app.home, now=app.now())
     stuck = find_stuck_among(app, world, world.seen)
     refused = find_refused(app, inventory, world, world.seen)
     found = [

@@ -173,7 +173,7 @@ class Engine(Protocol):
         """
         Look at many runs at once, in the order given. Fast: this is most of a pass that changes nothing.
 
-        With `closely` the engine's own records of live runs are read too: one that it could not stop is UNREACHABLE.
+        One that it could not stop, by what its own records say, is UNREACHABLE; with `closely` all of these are read.
         """
         ...
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent_haymaker.engines.local_effects import Effects
 
 AGENT_LOG = "agent.log"
+_SPAWN_SECONDS = 0.1  # from a process's beginning to its line in its claim, mostly; start times are exact to 20 ms
 _PATIENCE = 2.0  # seconds that a look waits for a shim that is about to write down an end
 
 
@@ -60,7 +61,10 @@ class LocalEngine:
 
     def observe(self, handles: Sequence[Handle], *, closely: bool = False) -> list[Observation]:
         """
-        Look at many runs at once, in the order given: 6 µs for a live one, five times that with `closely`.
+        Look at many runs at once, in the order given: 9 µs for a live one, three times that with `closely`.
+
+        Without it, the claim of a live run is read where it was written since the run began: else it is as its shim
+        left it.
 
         A run whose process has just ended is given up to two seconds for its shim to write down how.
         """
@@ -75,14 +79,25 @@ class LocalEngine:
         seen = []
         for handle, process in zip(handles, named, strict=True):
             if process is not None and next(alive):
-                if closely and (doubt := self._looker.doubt(handle)):
+                began = started_at(process)
+                if (closely or self._was_written_since(handle.key, began)) and (doubt := self._looker.doubt(handle)):
                     seen.append(Observation(handle, RunState.UNREACHABLE, detail=doubt))
                     continue
-                seen.append(Observation(handle, running, None, started_at(process)))
+                seen.append(Observation(handle, running, None, began))
                 continue
             until = until or time.monotonic() + _PATIENCE
             seen.append(self._look_closely(handle, until).seen)
         return seen
+
+    def _was_written_since(self, key: str, began: float | None) -> bool:
+        """Tell whether a claim was written after the shim had put the process into it that began then, or may be."""
+        try:
+            written = os.stat(f"{self._home}/{claims.file_of(key)}", follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return began is None or abs(written - began) > _SPAWN_SECONDS
 
     def _look_closely(self, handle: Handle, until: float) -> Found:
         found = self._looker.look(handle.key, handle, until=until)

@@ -35,7 +35,7 @@ def run(*, name: str | None, selector: str, edits: bool, output: str, watch: boo
     app = App()
 
     def look() -> list[Found]:
-        return [find_one(app, name)] if name else find_all(app, selector=selector, edits=edits, closely=True)
+        return [find_one(app, name)] if name else find_all(app, selector=selector, edits=edits)
 
     if watch:
         return _watch(app, look, output, one=name is not None)

@@ -68,6 +68,13 @@ def test_a_live_run_whose_claim_cannot_be_read_is_unknown_and_is_not_acted_on(wo
     assert "health      Unknown" in said.out
     assert "web   Unknown  Unknown" in world.run("status").out
     assert f"{claim.name}: it holds a line that is not JSON" in said.out
+    unknown = (
+        f"! blocked web  claim file runs/{claim.name}: it holds a line that is not JSON; nothing is done on its account"
+    )
+    for shown in (world.plan(code=None), world.apply(code=5)):
+        assert f"{unknown} (see `haymaker doctor`)" in shown.out
+        assert "nothing to do" not in shown.out
+    assert world.run("why", "web", "-o", "json").json["verdict"] == "Unknown"
     told = world.run("doctor")
     assert told.code == 1
     assert f"run {agent.run_id}: claim file" in told.out
