@@ -228,27 +228,17 @@ def read_record(path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
         DoubtError: there is one, and it cannot be opened, is no JSON object, or its `schema_version` is
             above `newest`: nothing may be done on its account.
     """
-    return read_record_head(path, b"", newest=newest)[0]
-
-
-def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSION) -> tuple[dict[str, Any], bytes]:
-    """
-    Give the JSON object at `path` as far as `separator`, and the rest as it stands.
-
-    For a large record whose last member is seldom looked at: the separator stands before that member, on a line of
-    its own, where no JSON string can hold it. Without one in the file, all of it is the head and the rest is empty.
-    Raises as `read_record` does.
-    """
     try:
         content = read_regular(path)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _doubt(path, f"the record cannot be read: {error.strerror or error}") from error
-    rest = b""
-    if separator:
-        head, found, rest = content.partition(separator)
-        content = head + b"}" if found else content
+        raise unreadable(path, error) from error
+    return parse_record(content, path, newest=newest)
+
+
+def parse_record(content: bytes, path: Path, *, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """As `read_record`, of what was read from `path`."""
     try:
         record = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -264,7 +254,12 @@ def read_record_head(path: Path, separator: bytes, *, newest: int = SCHEMA_VERSI
             where=str(path),
             fix="use the newer haymaker that wrote it",
         )
-    return record, rest
+    return record
+
+
+def unreadable(path: Path, error: OSError) -> DoubtError:
+    """Give the error for a record that is there and cannot be read."""
+    return _doubt(path, f"the record cannot be read: {error.strerror or error}")
 
 
 def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:

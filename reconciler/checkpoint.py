@@ -8,13 +8,15 @@ once, as a shape, and each entry is a row that names its shape.
 
 from __future__ import annotations
 
+import errno
 import json
-from operator import attrgetter
+import os
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
-from agent_haymaker.records import read_record_head, write_record
+from agent_haymaker.records import open_regular, parse_record, unreadable, write_record
 from reconciler.inventory import NO_JSON, Entry, FleetRecord, Run
 from reconciler.journal import Position
 from reconciler.model import LazyJson
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 _SPECS = b',\n"specs": '
+_END = b"}}\n"
+_CHUNK, _LIMIT = 1 << 20, 1 << 30  # bytes
 _FIX = "restore it from a backup; until then nothing of this fleet is touched"
 
 # A row is the number of a shape, then these fields, then the run. A shape is every other field that is not at its
@@ -35,6 +39,8 @@ _OWN = ("id", "generation", "digest", "settings", "source", "failures", "created
 _SHARED = tuple(name for name in Entry.__slots__ if name not in {*_OWN, "name", "desired", "run"})
 _own, _shared = attrgetter(*_OWN), attrgetter(*_SHARED)
 _BLANKS = _shared(Entry("", "", "", 0, ""))
+_ALL = (*_OWN, *_SHARED, "name", "desired", "run")
+_in_order = itemgetter(*map(_ALL.index, Entry.__slots__))  # what `_ALL` names, as `Entry` takes it
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -74,12 +80,10 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
     Raises:
         DoubtError: it cannot be read.
     """
-    record, raw = read_record_head(path, _SPECS, newest=VERSION)
+    head, shelf = _open(path)
+    record = parse_record(head, path, newest=VERSION)
     if "specs" in record:  # somebody laid it out anew
-        raw = json.dumps(record["specs"]).encode() + b"}"
-    elif not raw.endswith(b"}}\n"):
-        raise DoubtError("the inventory ends in the middle", where=str(path), fix=_FIX)
-    shelf = _Shelf(raw, path)
+        shelf.fill(record["specs"])
     try:
         position = Position.from_json(record["journal"])
         budget = dict(record.get("budget", {}))
@@ -87,10 +91,7 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
         if record["schema_version"] == 1:
             entries = [_whole_entry(kept, shelf) for kept in record["entries"].values()]
         else:
-            shapes = [
-                {**shape, "depends_on": tuple((str(n), str(c)) for n, c in shape.get("depends_on", ()))}
-                for shape in record["shapes"]
-            ]
+            shapes = [_read_shape(shape) for shape in record["shapes"]]
             entries = [_entry(known, row, shapes, shelf) for known, row in record["entries"].items()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DoubtError(
@@ -106,11 +107,24 @@ def _shape_of(entry: Entry) -> dict[str, Any]:
     return {"desired": bool(entry.desired), **kept}
 
 
-def _entry(name: str, row: list[Any], shapes: list[dict[str, Any]], shelf: _Shelf) -> Entry:
+def _read_shape(shape: dict[str, Any]) -> tuple[bool, list[Any]]:
+    """Give whether such entries have a desired state, and the value of each field that they share."""
+    known = {**shape, "depends_on": tuple((str(n), str(c)) for n, c in shape.get("depends_on", ()))}
+    is_desired = bool(known.pop("desired"))
+    values = [known.pop(name, blank) for name, blank in zip(_SHARED, _BLANKS, strict=True)]
+    if known:
+        raise ValueError(f"{', '.join(known)} is no field of an entry")
+    return is_desired, values
+
+
+def _entry(name: str, row: list[Any], shapes: list[tuple[bool, list[Any]]], shelf: _Shelf) -> Entry:
     number, *own, identity, run = row
-    known = {**shapes[number], **dict(zip(_OWN[:-1], own, strict=True))}
-    known["desired"] = _Shelved(shelf, name) if known["desired"] else NO_JSON
-    return Entry(name=name, identity=tuple(identity), run=Run.from_json(run) if run else None, **known)
+    is_desired, shared = shapes[number]
+    desired = _Shelved(shelf, name) if is_desired else NO_JSON
+    whole = (*own, tuple(identity), *shared, name, desired, Run.from_json(run) if run else None)
+    if len(whole) != len(_ALL):
+        raise ValueError(f"the row of {name} has {len(row)} values")
+    return Entry(*_in_order(whole))
 
 
 def _whole_entry(record: dict[str, Any], shelf: _Shelf) -> Entry:
@@ -120,14 +134,55 @@ def _whole_entry(record: dict[str, Any], shelf: _Shelf) -> Entry:
     return replace(entry, desired=_Shelved(shelf, entry.name)) if is_desired else entry
 
 
+def _open(path: Path) -> tuple[bytes, _Shelf]:
+    """
+    Give what stands before the desired states, as a whole JSON object, and those where they stand.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DoubtError: it cannot be read, or ends in the middle.
+    """
+    try:
+        shelf = _Shelf(open_regular(path), path)
+        if os.fstat(shelf.fd).st_size > _LIMIT:
+            raise OSError(errno.EFBIG, f"it is larger than {_LIMIT} bytes")
+        head = bytearray()
+        while chunk := os.read(shelf.fd, _CHUNK):
+            seen = max(0, len(head) - len(_SPECS))
+            head += chunk
+            at = head.find(_SPECS, seen)
+            if at >= 0:
+                shelf.begin = at + len(_SPECS)
+                del head[at:]
+                head += b"}"
+                break
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if shelf.begin and not shelf.is_whole():
+        raise DoubtError("the inventory ends in the middle", where=str(path), fix=_FIX)
+    return bytes(head), shelf
+
+
 class _Shelf:
-    """The desired states of one checkpoint, read when the first of them is asked for."""
+    """The desired states of one checkpoint, read from its open file when the first of them is asked for."""
 
-    __slots__ = ("_path", "_raw", "_specs")
+    __slots__ = ("_path", "_specs", "begin", "fd")
 
-    def __init__(self, raw: bytes, path: Path) -> None:
-        self._raw, self._path = raw, path
+    def __init__(self, fd: int, path: Path) -> None:
+        self.fd, self._path = fd, path
+        self.begin = 0  # in bytes from the file's start
         self._specs: dict[str, Any] | None = None
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def is_whole(self) -> bool:
+        return os.pread(self.fd, len(_END), max(0, os.fstat(self.fd).st_size - len(_END))) == _END
+
+    def fill(self, specs: dict[str, Any]) -> None:
+        self._specs = specs
 
     def spec(self, name: str) -> dict[str, Any]:
         """
@@ -138,9 +193,10 @@ class _Shelf:
         """
         try:
             if self._specs is None:
-                self._specs = json.loads(self._raw.rstrip()[:-1])
+                size = os.fstat(self.fd).st_size
+                self._specs = json.loads(os.pread(self.fd, size, self.begin).rstrip()[:-1])
             return dict(self._specs[name])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DoubtError(
                 f"the desired state of {name} in this inventory cannot be read", where=str(self._path), fix=_FIX
             ) from error
