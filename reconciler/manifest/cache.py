@@ -164,12 +164,13 @@ def load_cache(path: Path, tree: Tree) -> Folder:
         record = json.loads(read_regular(path, limit=CACHE_BYTES))
         if [record["version"], record["of"], record["code"]] != [VERSION, [tree.root, tree.only], _code_stamp()]:
             return Folder()
-        return _decode(record)
+        return decode_folder(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return Folder()
 
 
-def _decode(record: Json) -> Folder:
+def decode_folder(record: Json) -> Folder:
+    """Give the folder that `encode_folder` described."""
     from reconciler.manifest.workloads import WorkloadDeclaration
 
     listing = record["listing"]
@@ -189,6 +190,13 @@ def _decode(record: Json) -> Folder:
 
 def save_cache(path: Path, tree: Tree, folder: Folder, started_ns: int, defaults: Json) -> None:
     """Keep what this pass read, as far as its stamps vouch for it; `started_ns` is when the pass began."""
+    head = {"version": VERSION, "of": [tree.root, tree.only], "code": _code_stamp()}
+    record = {**head, **encode_folder(folder, started_ns, defaults)}
+    write_quietly(path, json.dumps(record, separators=(",", ":")).encode())
+
+
+def encode_folder(folder: Folder, started_ns: int, defaults: Json) -> Json:
+    """Describe what a pass read, as far as its stamps vouch for it."""
     numbers: dict[str, int] = {}  # a shape as text -> its place in the table
     shapes: list[list[Any]] = []
     files = {}
@@ -222,10 +230,7 @@ def save_cache(path: Path, tree: Tree, folder: Folder, started_ns: int, defaults
     }
     calm = len(ignores) == len(folder.listing.ignores)
     fleet = folder.fleet
-    record = {
-        "version": VERSION,
-        "of": [tree.root, tree.only],
-        "code": _code_stamp(),
+    return {
         "shapes": shapes,
         "defaults": defaults,
         "files": files,
@@ -240,7 +245,6 @@ def save_cache(path: Path, tree: Tree, folder: Folder, started_ns: int, defaults
         and len(files) == folder.file_count
         and len(references) == len(folder.references),
     }
-    write_quietly(path, json.dumps(record, separators=(",", ":")).encode())
 
 
 def _code_stamp() -> list[list[Any]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest.cache import Entry, Folder, Kept
+from reconciler.manifest import beside
+from reconciler.manifest.cache import Entry, Folder, Kept, decode_folder, encode_folder
 from reconciler.manifest.crosscheck import check_together
 from reconciler.manifest.defaults import FleetView
 from reconciler.manifest.models import DeploymentSpec
@@ -20,7 +22,7 @@ from reconciler.manifest.problems import Flaws
 from reconciler.manifest.reading import FileReader, Reading
 from reconciler.manifest.references import References
 from reconciler.manifest.resolve import resolve
-from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.trees import Listing, Unreadable, WorkTree
 from reconciler.manifest.validate import Declared, declare, nearest
 from reconciler.manifest.workloads import (
     GOAL_RUNTIME,
@@ -35,8 +37,8 @@ from reconciler.model import FleetPolicy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.manifest.trees import Listing, Tree
-    from reconciler.model import Desired
+    from reconciler.manifest.trees import Stamp, Tree
+    from reconciler.model import Desired, Json
 
 
 class FolderReader(FileReader):
@@ -60,23 +62,54 @@ class FolderReader(FileReader):
 
     def read(self) -> Folder:
         """Return everything that the folder says, with what is wrong with it."""
+        with self._start_helpers() as helpers:
+            readings = {f: self._read_file(f, stamp) for f, stamp in self.listing.files if f not in helpers.files}
+            helpers.hand_over(decode_folder, self.kept, self.tree.root)
         for file, stamp in self.listing.files:
-            entry = self.kept.entry_for(file, stamp)
-            if entry is not None and not (self.strict and entry.flaws):
-                self.flaws.found.extend(entry.flaws)
-                self.readings.append(Reading(file, stamp, entry.blob, entry=entry))
-            else:
-                self.readings.append(self.parse(file))
+            self.readings.append(readings.get(file) or self._read_file(file, stamp))
+        desired = self._judge_each()
+        self._look_together(desired, self.places)
+        return self._result(desired)
+
+    def _judge_each(self) -> dict[str, Desired]:
+        """Give the deployments as they are, each judged alone."""
         if self.strict:
             self._harden()
         self._find_fleet()
         self._find_workloads()
         desired, self.places = self._find_deployments()
-        self._look_together(desired, self.places)
-        return self._result(desired)
+        return desired
+
+    def _read_file(self, file: str, stamp: Stamp | None) -> Reading:
+        entry = self.kept.entry_for(file, stamp)
+        if entry is None or (self.strict and entry.flaws):
+            return self.parse(file)
+        self.flaws.found.extend(entry.flaws)
+        return Reading(file, stamp, entry.blob, entry=entry)
+
+    def _start_helpers(self) -> beside.Helpers:
+        helpers = beside.Helpers()
+        if isinstance(self.tree, WorkTree):  # a commit's tree is read through one pipe
+            known = self.kept
+            unread = [(file, stamp) for file, stamp in self.listing.files if known.entry_for(file, stamp) is None]
+            for share in beside.split(unread):
+                helpers.start(share, self._read_share)
+        return helpers
+
+    def _read_share(self, share: beside.Files) -> Json:
+        """Read some of the files, in a process of its own; give them as the cache keeps them."""
+        started_ns = time.time_ns()
+        mine = {file for file, _ in share}
+        others = [(file, stamp) for file, stamp in self.listing.files if file not in mine]
+        context = Listing([*share, *beside.find_context(self.tree, others)])
+        reader = FolderReader(self.tree, context, self.kept, self.home, strict=False, write=False)
+        reader.readings = [reader.parse(file) for file, _ in context.files]
+        reader._judge_each()
+        read = {reading.file: reading.entry for reading in reader.readings if reading.entry is not None}
+        files = {file: entry for file, entry in read.items() if file in mine}
+        return encode_folder(Folder(files, reader.references.digests), started_ns, default_spec())
 
     def _harden(self) -> None:
-
         self.flaws.found = [replace(flaw, severity="error") for flaw in self.flaws.found]
 
     def _find_fleet(self) -> None:

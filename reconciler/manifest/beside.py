@@ -1,0 +1,138 @@
+"""
+Reading a large folder with every core: forked processes read shares of it, and hand over what the cache would keep.
+
+What they hand over is judged as whatever comes from the cache is: a deployment that was resolved against another Fleet
+or workload than the folder turns out to have is resolved again, and so is a file in which something is wrong, which
+no cache keeps. So a helper that dies, or is not made at all, costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Self
+
+from reconciler.manifest.trees import Unreadable
+from reconciler.manifest.yamlreader import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from reconciler.manifest.cache import Folder
+    from reconciler.manifest.trees import Stamp, Tree
+    from reconciler.model import Json
+
+    Files = Sequence[tuple[str, Stamp | None]]
+
+SHARE = 150  # files: fewer are read sooner than a process is made and has handed them over
+MOST_HELPERS = 3
+_CONTEXT = re.compile(rb"^kind:[ \t]*['\"]?(?:Fleet|Workload)\b|^name:", re.MULTILINE)
+
+
+class Helpers:
+    """A context: the helpers of one pass over a folder. `files` are theirs to read; there may be none."""
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self._pipes: list[tuple[int, int]] = []  # pid and the end to read from
+
+    def start(self, share: Files, work: Callable[[Files], Json]) -> None:
+        """Have `work(share)` done beside this process. Where no process can be made, the files stay the caller's."""
+        try:
+            ours, theirs = os.pipe()
+        except OSError:
+            return
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ours)
+            os.close(theirs)
+            return
+        if pid == 0:
+            _help(theirs, share, work)
+        os.close(theirs)
+        self._pipes.append((pid, ours))
+        self.files.update(file for file, _ in share)
+
+    def hand_over(self, decode: Callable[[Json], Folder], kept: Folder, root: str) -> None:
+        """Wait for every helper, and put what it read into `kept`."""
+        while self._pipes:
+            pid, pipe = self._pipes[0]
+            with open(pipe, "rb", closefd=False) as file:
+                content = file.read()
+            self._forget(pid, pipe)
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
+                _merge(decode(json.loads(content)), kept, root)
+
+    def _forget(self, pid: int, pipe: int) -> None:
+        self._pipes.remove((pid, pipe))
+        os.close(pipe)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pid, pipe in list(self._pipes):  # something went wrong here: nobody waits for their answer
+            os.kill(pid, 9)
+            self._forget(pid, pipe)
+
+
+def split(files: Files) -> list[Files]:
+    """Give the shares that helpers are to read, of files that are to be read; none where it is not worth it."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        return []  # a fork takes over what other threads had locked, and nobody who would unlock it
+    hands = min(_cores(), 1 + MOST_HELPERS, len(files) // SHARE)
+    if hands < 2:
+        return []
+    size = -(-len(files) // hands)
+    return [files[start : start + size] for start in range(size, len(files), size)]
+
+
+def find_context(tree: Tree, files: Files) -> Files:
+    """Give those of `files` that seem to declare what deployments are resolved against: a Fleet, or a workload."""
+    found = []
+    for file, stamp in files:
+        try:
+            content, _ = tree.read(os.path.join(tree.root, file), MAX_BYTES)
+        except Unreadable:
+            continue
+        if _CONTEXT.search(content):
+            found.append((file, stamp))
+    return found
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _help(pipe: int, share: Files, work: Callable[[Files], Json]) -> None:
+    """The helper's whole life. It keeps nothing open that is its parent's, so that no lock outlives who holds it."""
+    code = 1
+    try:
+        os.closerange(3, pipe)
+        os.closerange(pipe + 1, 1 << 16)
+        content = json.dumps(work(share), separators=(",", ":")).encode()
+        with open(pipe, "wb") as file:
+            file.write(content)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _merge(read: Folder, kept: Folder, root: str) -> None:
+    for file in read.raw:
+        entry = read.last_entry(file)
+        assert entry is not None
+        for name, deployment in entry.deployments.items():
+            read.desire(root, file, name, deployment)
+        kept.files[file] = entry
+    kept.references.update(read.references)
