@@ -63,7 +63,7 @@ def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bo
     kept = load_cache(cache, tree) if cache is not None else Folder()
     folder = _read(tree, kept, home, strict=strict, write=write_cache)
     if folder is not kept and cache is not None and write_cache and not strict:
-        from reconciler.manifest.folder import default_spec
+        from reconciler.manifest.defaults import default_spec
 
         save_cache(cache, tree, folder, started_ns, default_spec())
     return _loaded(folder, tree, str(path))

@@ -6,7 +6,13 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest.models import DeploymentSpec
+
+if TYPE_CHECKING:
+    from reconciler.manifest.validate import Declared
+    from reconciler.model import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,15 @@ class FleetView:
     require_budget: bool = False
     caps_cost: bool = False  # the fleet's own budget has a maxCostUSD
     priced: tuple[str, ...] = ()  # the models whose price it tells
+
+    @classmethod
+    def of(cls, record: Json, folder: str) -> FleetView:
+        """Give what bears on deployments of a `fleet_record`, whose Fleet stands in `folder`."""
+        allowed, policy = record["allowed"], record["policy"]
+        return cls(
+            record["defaults"], folder, record["require_checks"], tuple(allowed) if allowed is not None else None,
+            record["require_budget"], "maxCostUSD" in policy["budget"], tuple(sorted(policy["prices"])),
+        )  # fmt: skip
 
     def key(self) -> str:
         words = json.dumps([getattr(self, name) for name in self.__slots__], sort_keys=True)
@@ -56,3 +71,41 @@ def rebase(defaults: dict[str, Any], folder: str, to: str) -> dict[str, Any]:
 
     result: dict[str, Any] = moved(defaults, "")
     return result
+
+
+def fleet_record(declared: Declared) -> Json:
+    """Return what a Fleet says, in the form that the cache keeps."""
+    spec = declared.spec
+    sync, limits = spec["sync"], spec["limits"]
+    return {
+        "line": declared.line,
+        "policy": {
+            "name": declared.name,
+            "interval": sync["interval"],
+            "prune": sync["prune"],
+            "self_heal": sync["selfHeal"],
+            "allow_empty": sync["allowEmpty"],
+            "max_deletions": sync["maxDeletions"],
+            "max_running": limits["maxRunning"],
+            "max_starts_per_pass": limits["maxStartsPerPass"],
+            "budget": _said(spec["budget"] or {}),
+            "prices": {model: _said(price) for model, price in spec["prices"].items()},
+        },
+        "defaults": declared.raw.get("defaults") or {},
+        "require_checks": spec["policy"]["requireChecks"],
+        "require_budget": spec["policy"]["requireBudget"],
+        "allowed": spec["policy"]["allowedWorkloads"],
+    }
+
+
+def _said(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def default_spec() -> dict[str, Any]:
+    """Return a normalised spec in which everything is at its default, where there is one."""
+    spec = DeploymentSpec.model_validate({"workload": "none"}).model_dump(by_alias=True)
+    spec["run"]["restartPolicy"] = "Never"
+    return {key: value for key, value in spec.items() if key != "workload"} | {
+        "files": {}, "inPlaceConfig": []
+    }  # fmt: skip

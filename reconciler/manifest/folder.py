@@ -10,13 +10,12 @@ import hashlib
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.manifest import beside
 from reconciler.manifest.cache import Entry, Folder, Kept, decode_folder, encode_folder
 from reconciler.manifest.crosscheck import check_together
-from reconciler.manifest.defaults import FleetView
-from reconciler.manifest.models import DeploymentSpec
+from reconciler.manifest.defaults import FleetView, default_spec, fleet_record
 from reconciler.manifest.policy import usable
 from reconciler.manifest.problems import Flaws
 from reconciler.manifest.reading import FileReader, Reading
@@ -113,29 +112,24 @@ class FolderReader(FileReader):
         self.flaws.found = [replace(flaw, severity="error") for flaw in self.flaws.found]
 
     def _find_fleet(self) -> None:
-        found: list[tuple[str, int, Declared | None, Entry | None]] = []
+        found: list[tuple[str, Json, Declared | None]] = []
         for reading in self.readings:
             if reading.entry is not None and reading.entry.fleet is not None:
-                found.append((reading.file, reading.entry.fleet["line"], None, reading.entry))
-            found += [(reading.file, d.line, d, None) for d in reading.declared if d.kind == "Fleet"]
+                found.append((reading.file, reading.entry.fleet, None))
+            found += [(reading.file, fleet_record(d), d) for d in reading.declared if d.kind == "Fleet"]
         if len(found) > 1:
-            places = " and ".join(f"{file}:{line}" for file, line, _, _ in found)
-            for file, line, _, _ in found:
+            places = " and ".join(f"{file}:{record['line']}" for file, record, _ in found)
+            for file, record, _ in found:
                 self.flaws.add(
                     f"there are {len(found)} Fleets, in {places}", fix="keep one Fleet in a folder",
-                    file=file, line=line, column=1,
+                    file=file, line=record["line"], column=1,
                 )  # fmt: skip
             self.unknown_fleet = True
         elif found:
-            _, _, declared, entry = found[0]
-            record = entry.fleet if entry is not None and entry.fleet is not None else fleet_record(declared)
-            self.unknown_fleet |= declared is not None and self._has_errors(found[0][0], declared)
+            file, record, declared = found[0]
+            self.unknown_fleet |= declared is not None and self._has_errors(file, declared)
             self.fleet = FleetPolicy(**record["policy"])
-            self.view = FleetView(
-                record["defaults"], os.path.dirname(os.path.join(self.tree.root, found[0][0])),
-                record["require_checks"], tuple(record["allowed"]) if record["allowed"] is not None else None,
-                record["require_budget"], "maxCostUSD" in self.fleet.budget, tuple(sorted(self.fleet.prices)),
-            )  # fmt: skip
+            self.view = FleetView.of(record, os.path.dirname(os.path.join(self.tree.root, file)))
 
     def _has_errors(self, file: str, declared: Declared) -> bool:
         """Say whether an error stands anywhere in this document."""
@@ -154,7 +148,7 @@ class FolderReader(FileReader):
                 self.readings[index] = reading
             for made in made_before:
                 self.workloads[made.name] = made
-                places.setdefault(made.name, []).append((reading.file, record_line(made)))
+                places.setdefault(made.name, []).append((reading.file, made.line))
             for declared in reading.declared:
                 if declared.kind != "Workload":
                     continue
@@ -370,47 +364,3 @@ class FolderReader(FileReader):
         )
         words += [f"{name}\0{key}" for name, key in self._installed_in_use(desired).items()]
         return hashlib.sha256("\n".join(words).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def fleet_record(declared: Declared | None) -> dict[str, Any]:
-    """Return what a Fleet says, in the form that the cache keeps."""
-    assert declared is not None
-    spec = declared.spec
-    sync, limits = spec["sync"], spec["limits"]
-    return {
-        "line": declared.line,
-        "policy": {
-            "name": declared.name,
-            "interval": sync["interval"],
-            "prune": sync["prune"],
-            "self_heal": sync["selfHeal"],
-            "allow_empty": sync["allowEmpty"],
-            "max_deletions": sync["maxDeletions"],
-            "max_running": limits["maxRunning"],
-            "max_starts_per_pass": limits["maxStartsPerPass"],
-            "budget": _said(spec["budget"] or {}),
-            "prices": {model: _said(price) for model, price in spec["prices"].items()},
-        },
-        "defaults": declared.raw.get("defaults") or {},
-        "require_checks": spec["policy"]["requireChecks"],
-        "require_budget": spec["policy"]["requireBudget"],
-        "allowed": spec["policy"]["allowedWorkloads"],
-    }
-
-
-def _said(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if value is not None}
-
-
-def record_line(made: WorkloadDeclaration) -> int:
-    line = made.source.rpartition(":")[2]
-    return int(line) if line.isdigit() else 1
-
-
-def default_spec() -> dict[str, Any]:
-    """Return a normalised spec in which everything is at its default, where there is one."""
-    spec = DeploymentSpec.model_validate({"workload": "none"}).model_dump(by_alias=True)
-    spec["run"]["restartPolicy"] = "Never"
-    return {key: value for key, value in spec.items() if key != "workload"} | {
-        "files": {}, "inPlaceConfig": []
-    }  # fmt: skip

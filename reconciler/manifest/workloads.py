@@ -56,6 +56,12 @@ class WorkloadDeclaration:
     runs_on_code: str = ""  # ... and its code
     problem: str = ""  # installed, but it cannot be used: why
 
+    @property
+    def line(self) -> int:
+        """The line that it is declared in, where it is declared in the folder."""
+        line = self.source.rpartition(":")[2]
+        return int(line) if line.isdigit() else 1
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
