@@ -110,6 +110,23 @@ def find_strays(home: Path, engine: Engine, world: World, plan: Plan) -> dict[st
     return strays
 
 
+def find_unresolved(
+    plan: Plan, want: Mapping[str, Desired], seen: Mapping[str, Observed], root: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Say of each name that is about to start as its manifest says which value of its env is not to be had here."""
+    found = {}
+    for action in plan.actions:
+        goes_back = action.reverts or (action.name in seen and seen[action.name].held)
+        if not action.starts or goes_back or not any("valueFrom" in e for e in want[action.name].spec.get("env", ())):
+            continue
+        from reconciler.manifest import unresolved
+
+        flaws = unresolved.find_unresolved(want[action.name], root, environ)
+        if flaws:
+            found[action.name] = "; ".join(f"{f.what} ({f.as_problem('').where}): {f.fix}" for f in flaws)
+    return found
+
+
 def find_unsure(engine: Engine, world: World, names: set[str]) -> dict[str, str]:
     """Say of each live run that is about to be acted on why its engine could not be sure whom it would stop."""
     live = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
-from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unsure
+from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unresolved, find_unsure
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load
@@ -105,6 +105,7 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     find_overtime(engine, world, want, seen, now=app.now())
 
     purse = _purse(app, engine, loaded, world, want)
+    unresolved: dict[str, str] = {}
 
     def decide() -> Plan:
         return make_plan(
@@ -117,9 +118,13 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             kept=kept,
             only=select_names(request, want, seen, broken),
             purse=purse,
+            unresolved=unresolved,
         )
 
     plan = decide()
+    while found := find_unresolved(plan, want, seen, loaded.root, app.environ):
+        unresolved |= found
+        plan = decide()  # another one may start instead
     doubts = find_strays(app.home, engine, world, plan) | find_unsure(engine, world, {a.name for a in plan.actions})
     if doubts:
         for name, doubt in doubts.items():

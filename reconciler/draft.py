@@ -27,6 +27,7 @@ class Draft:
     policy: FleetPolicy
     now: float
     purse: Purse | None = None
+    unresolved: Mapping[str, str] = field(default_factory=dict)  # name -> which value of its env is not to be had
     actions: list[Action] = field(default_factory=list)
     left: list[LeftAlone] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

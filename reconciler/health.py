@@ -216,6 +216,7 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.REVERTING: "run the last healthy digest instead",
     Verdict.REVERTED: "nothing, until its manifest has another digest",
     Verdict.OVER_BUDGET: "nothing, until its budget allows a run",
+    Verdict.UNRESOLVED: "nothing, until what its env refers to is there",
     Verdict.HELD: "nothing, as its policy says",
     Verdict.CONFLICTED: "nothing, until one fleet gives it up",
     Verdict.PROTECTED: "nothing, until a manifest says protect: false",

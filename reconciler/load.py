@@ -106,9 +106,14 @@ def _read(tree: Tree, kept: Folder, home: Path | None, *, strict: bool, write: b
     return FolderReader(tree, listing, kept, home, strict=strict, write=write).read()
 
 
+def prefix_of(shown: str, *, is_file: bool) -> str:
+    """Give what stands before a file of the folder where a person is told of it: `shown` is the path as typed."""
+    prefix = os.path.dirname(shown) if is_file else shown
+    return "" if prefix in ("", ".") else prefix.rstrip("/") + "/"
+
+
 def _loaded(folder: Folder, tree: Tree, shown: str) -> Loaded:
-    prefix = os.path.dirname(shown) if tree.only else shown
-    prefix = "" if prefix in ("", ".") else prefix.rstrip("/") + "/"
+    prefix = prefix_of(shown, is_file=bool(tree.only))
     flaws = sorted(folder.flaws, key=lambda flaw: flaw.sort_key())
     desired, broken = folder.desired, folder.broken
     if tree.only:

@@ -321,6 +321,7 @@ class Verdict(StrEnum):
     REVERTING = "Reverting"  # its digest failed, and update.autoRevert asks for the last healthy one
     REVERTED = "Reverted"  # that one runs, and the manifest's is held
     OVER_BUDGET = "BudgetExceeded"  # no start, for the money's sake
+    UNRESOLVED = "Unresolved"  # no start: a value that its env refers to is not to be had here
     OVERSPENT = "Overspent"  # its live run goes on beyond its budget: it is ended
     OVERTIME = "Overtime"  # its live run is past its timeout, and its shim is gone: it is ended
     COMPLETED = "Completed"  # a task that ended in this generation: rest, whatever its verdict

@@ -37,6 +37,7 @@ def make_plan(
     kept: Container[str] = (),
     only: Container[str] | None = None,
     purse: Purse | None = None,
+    unresolved: Mapping[str, str] | None = None,
 ) -> Plan:
     """
     Decide what to do. `broken` maps a name whose manifest is wrong, and that has no last good spec, to the reason;
@@ -44,11 +45,12 @@ def make_plan(
 
     `seen` may hold deployments of other fleets: they matter only where `want` claims one of their names. With
     `only`, the others are looked at (for what waits for them) and left as they are. Without `purse` there is no budget.
+    `unresolved` says of those that cannot start for it which value of their env is not to be had.
     """
     removals = removals or Removals()
     renamed = find_renames(want, seen, policy.name)
     want = in_force(want, seen, renamed)
-    draft = Draft(want, seen, policy, now, purse.copy() if purse is not None else None)
+    draft = Draft(want, seen, policy, now, purse.copy() if purse is not None else None, unresolved or {})
     taken = frozenset(renamed.values())
     for name in by_dependency(want):
         note_stuck(draft, want[name])
@@ -90,7 +92,14 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
     match found.verdict:
         case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT:
             draft.leave(name, found.verdict, reason, blocked=True)
-        case Verdict.GIVEN_UP | Verdict.HELD | Verdict.STALLED | Verdict.OVER_BUDGET | Verdict.REVERTED:
+        case (
+            Verdict.GIVEN_UP
+            | Verdict.HELD
+            | Verdict.STALLED
+            | Verdict.OVER_BUDGET
+            | Verdict.REVERTED
+            | Verdict.UNRESOLVED
+        ):
             if found.wait is not None:
                 draft.waits.append(found.wait)
             draft.leave(name, found.verdict, reason, blocked=True)

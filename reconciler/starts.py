@@ -28,7 +28,7 @@ def plan_create(draft: Draft, want: Desired, after: tuple[int, ...]) -> None:
     gate = _gate(draft, want)
     if gate.waits:
         draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {gate.waits}", after=after)
-        if gate.verdict is Verdict.OVER_BUDGET:
+        if gate.verdict is not Verdict.HALTED:
             draft.leave(want.name, gate.verdict, gate.waits, blocked=True)
         return
     number = draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=(*after, *gate.more), starts=True)
@@ -59,7 +59,7 @@ def plan_replace(draft: Draft, want: Desired, seen: Observed, reason: str, after
         # What waits for something else first keeps its old run until then: a gap helps nobody.
         gate = _gate(draft, want, replacing=True)
         if gate.waits:
-            verdict = gate.verdict if gate.verdict is Verdict.OVER_BUDGET else Verdict.DRIFTED
+            verdict = gate.verdict if gate.verdict is not Verdict.HALTED else Verdict.DRIFTED
             _leave_waiting(draft, want, gate, verdict, reason)
             return
         after = (draft.stop(want.name, reason, after=after, replaces=True, changes=changes),)
@@ -99,6 +99,8 @@ def _gate(draft: Draft, want: Desired, *, replacing: bool = False) -> _Gate:
             return _Gate(found.reason, found.never)
         if dependency.name in draft.starting:
             more.append(draft.starting[dependency.name])
+    if reason := draft.unresolved.get(want.name):
+        return _Gate(reason, blocked=True, verdict=Verdict.UNRESOLVED)
     limits = draft.policy
     if limits.max_running is not None and draft.live - (1 if replacing else 0) >= limits.max_running:
         return _Gate(f"the fleet's limits.maxRunning is {limits.max_running}, and {draft.live} run")

@@ -63,6 +63,23 @@ def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folde
     return resolved
 
 
+def unresolved(declared: Any, environ: Mapping[str, str], folder: str) -> list[tuple[str, str, str]]:
+    """
+    Give (name, what, fix) of each reference to the environment or to a file that cannot be resolved here and now.
+
+    Whether a command or a keyring has its value is left to the start: to ask them has effects, and takes time.
+    """
+    found = []
+    for item in declared:
+        reference = item.get("valueFrom") or {}
+        if "env" in reference or "file" in reference:
+            try:
+                _resolve(reference, environ, folder)
+            except _UnresolvedError as error:
+                found.append((str(item["name"]), f"env {item['name']} comes from {error.what}", error.fix))
+    return found
+
+
 def secret_names(declared: Any) -> list[str]:
     """Give the names of the variables that come from elsewhere: their values are secrets."""
     return [item["name"] for item in declared if item.get("valueFrom")]

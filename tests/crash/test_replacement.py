@@ -13,7 +13,7 @@ def make_missing(world):
 
 
 def want_a_secret(world):
-    world.declare("web", env=[{"name": "KEY", "valueFrom": {"env": "NOT_SET_ANYWHERE"}}])
+    world.declare("web", env=[{"name": "KEY", "valueFrom": {"command": ["false"]}}])
 
 
 def close_claims(world):
@@ -30,7 +30,7 @@ def close_workspaces(world):
     ("harm", "told"),
     [
         (make_missing, "'no-such-tool' is not on the agent's PATH"),
-        pytest.param(want_a_secret, "NOT_SET_ANYWHERE, which is not set", marks=pytest.mark.slow),
+        pytest.param(want_a_secret, "the command false, which failed", marks=pytest.mark.slow),
         (close_claims, "engines/local/runs: Permission denied"),
         pytest.param(close_workspaces, "agents: Permission denied", marks=pytest.mark.slow),
     ],

@@ -32,8 +32,9 @@ def test_it_is_valid_or_names_the_extra_that_is_missing(world, name):
 
 def test_a_key_that_is_not_set_is_named_when_the_agent_is_to_start(world):
     said = world.run("apply", "-f", str(AGENTS / "mini-openai.yaml"), "--yes")
-    assert said.code == 1
-    assert "env OPENAI_API_KEY comes from the environment variable OPENAI_API_KEY, which is not set" in said.err
+    assert said.code == 5
+    assert "env OPENAI_API_KEY comes from the environment variable OPENAI_API_KEY, which is not set" in said.out
+    assert "spec.env[1].valueFrom.env" in said.out
 
 
 def test_the_script_needs_nothing(world):

@@ -267,13 +267,45 @@ def test_a_program_that_is_missing_is_said_and_tried_again(world):
     eventually(lambda: world.settle() and world.agents(), within=10)
 
 
-def test_an_unset_env_reference_fails_that_deployment_alone(world):
-    world.declare("web", env=[{"name": "TOKEN", "valueFrom": {"env": "NOT_SET_HERE"}}])
+def test_a_value_that_is_not_to_be_had_holds_back_that_deployment_alone(world):
+    env = [{"name": "TOKEN", "valueFrom": {"env": "NOT_SET_HERE"}}, {"name": "KEY", "valueFrom": {"file": "key"}}]
+    path = world.declare("web", env=env)
     world.declare("other")
-    said = world.apply(code=3)
-    assert "environment variable NOT_SET_HERE, which is not set" in said.err
+    lines = path.read_text().splitlines()
+    at = {kind: next(n for n, line in enumerate(lines, 1) if f'"{kind}": ' in line) for kind in ("env", "file")}
+    at["env"] = next(n for n, line in enumerate(lines, 1) if '"env": "NOT' in line)
+    validated = world.run("validate", "--strict", str(world.manifests))
+    assert (validated.code, validated.out.count("warning: ")) == (0, 2), str(validated)
+    assert (
+        f"web.yaml:{at['env']}:6 spec.env[2].valueFrom.env: env TOKEN comes from the environment variable"
+        in validated.out
+    )
+    why = f"NOT_SET_HERE, which is not set (web.yaml:{at['env']}:6 spec.env[2].valueFrom.env): set NOT_SET_HERE where"
+    why_file = (
+        f"env KEY comes from the file key, which cannot be read (web.yaml:{at['file']}:6 spec.env[3].valueFrom.file)"
+    )
+    planned, said = world.plan(code=5), world.apply(code=5)
+    for one in (planned.out, said.out):
+        (line,) = (line for line in one.splitlines() if "! blocked web" in line)
+        assert why in line, one
+        assert why_file in line, one
     world.check_once()
     world.one("other")
+    asked = world.run("why", "web").out
+    assert "next        nothing, until what its env refers to is there\n" in asked
+    assert why in world.run("status", "web").out
+    world.write("key", "planted")
+    world.env["NOT_SET_HERE"] = "planted too"
+    assert "planted" not in world.run("validate", str(world.manifests)).out + world.plan().out
+    assert "started web" in world.apply().out
+    assert world.one("web").env["TOKEN"] == "planted too"
+    # Once it runs, it runs on without: only another start would ask again.
+    del world.env["NOT_SET_HERE"]
+    before = world.one("web").pid
+    assert "nothing to do" in world.apply().out
+    world.declare("web", env=env, config={"size": 2})
+    assert "! blocked web" in world.apply(code=5).out
+    assert world.one("web").pid == before
 
 
 def test_limits_hold_in_the_agent(world):
