@@ -26,7 +26,8 @@ def home() -> Path:
     Give HAYMAKER_HOME (default `~/.haymaker`), absolute. It may not exist yet.
 
     Raises:
-        PlatformError: `~` stands for no folder, or the relative path's starting folder is gone.
+        PlatformError: `~` stands for no folder, the relative path's starting folder is gone, or a link leads nowhere:
+            what lives behind it may run all the same, so that is not "nothing is deployed".
     """
     from pathlib import Path  # costs 5 ms, which a path that is handed in has paid already
 
@@ -36,9 +37,26 @@ def home() -> Path:
     if expanded.startswith("~"):
         raise PlatformError(f"no home folder is known for {given!r}", where="HAYMAKER_HOME", fix=fix)
     try:
-        return Path(os.path.abspath(expanded))  # resolve() would follow links and touch the disk
+        path = os.path.abspath(expanded)  # realpath() would look at every folder above it
     except FileNotFoundError as error:
         raise PlatformError("the current folder no longer exists", where="HAYMAKER_HOME", fix=fix) from error
+    _refuse_dangling(path)
+    return Path(path)
+
+
+def _refuse_dangling(path: str) -> None:
+    """Raise where the path does not exist because a link on it leads nowhere."""
+    if os.path.exists(path):
+        return
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if os.path.islink(path) and not os.path.exists(path):
+        target = os.path.join(os.path.dirname(path), os.readlink(path))
+        raise PlatformError(
+            f"HAYMAKER_HOME leads through this link, and nothing is to be found at {target}",
+            where=path,
+            fix=f"mount or restore what it leads to, make a new one (mkdir -m 700 {target}), or set HAYMAKER_HOME",
+        )
 
 
 def ensure_home(path: Path) -> Path:
@@ -49,8 +67,9 @@ def ensure_home(path: Path) -> Path:
     `install`); any other keeps its mode, since it may be a folder that others rely on.
 
     Raises:
-        PlatformError: it cannot be made, is not a folder, or anybody on this host could write in it.
+        PlatformError: it cannot be made, leads nowhere, is no folder, or anybody on this host could write in it.
     """
+    _refuse_dangling(str(path))
     try:
         _make_folders(path)
         found = path.stat()

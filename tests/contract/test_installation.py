@@ -61,6 +61,20 @@ def test_a_home_that_anybody_can_write_in_is_refused(tmp_path):
         ensure_home(tmp_path)
 
 
+@pytest.mark.parametrize("below", ["", "/homes/mine"])
+def test_a_link_that_leads_nowhere_is_no_empty_home(below, tmp_path, monkeypatch):
+    link = tmp_path / "disk"
+    link.symlink_to("unplugged")
+    monkeypatch.setenv("HAYMAKER_HOME", f"{link}{below}")
+    for find in (home, lambda: ensure_home(Path(f"{link}{below}"))):
+        with pytest.raises(PlatformError, match=f"nothing is to be found at {tmp_path}/unplugged") as caught:
+            find()
+        assert caught.value.where == str(link)
+        assert "mount or restore" in str(caught.value.fix)
+    (tmp_path / "unplugged").mkdir()
+    assert ensure_home(home()).is_dir()
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "f").write_text("")
     for path in (tmp_path / "f", tmp_path / "f" / "below"):
