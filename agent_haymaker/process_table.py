@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from agent_haymaker.processes import ProcessId, Row, boot_id, identify, look, run_id_of, send_signal
+from agent_haymaker.processes import ProcessId, Row, boot_id, identify, look, run_id_of, send_signal, soon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,8 +107,9 @@ def take_snapshot() -> Snapshot:
                 run_ids[pid] = run_id
             else:
                 unsure.append(pid)
+    until = soon()
     for pid in unsure:  # in the middle of an exec a process has no environment
-        run_id = run_id_of(pid)
+        run_id = run_id_of(pid, until=until)
         if run_id is not None and pid in rows:
             run_ids[pid] = run_id
     return Snapshot(rows, run_ids)

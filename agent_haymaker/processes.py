@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import namedtuple
 
 TYPE_CHECKING = False
@@ -44,6 +45,8 @@ WORKSPACE = "HAYMAKER_WORKSPACE"
 _LINUX = sys.platform == "linux"
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the namespace that a host boots with
 _ENVIRON_LIMIT = 4 << 20
+_NEVER_HAS_ENVIRON = 0x200004  # PF_KTHREAD, PF_EXITING
+_EXEC_SECONDS = 0.5  # how long to wait for all that are in the middle of an exec
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 _boot = ""
@@ -189,8 +192,6 @@ def started_at(process: ProcessId) -> float | None:
     if not _LINUX:
         return process.started / 1000
     if _epoch is None:
-        import time
-
         booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         _epoch = (round(booted, 2), float(os.sysconf("SC_CLK_TCK")))
     return _epoch[0] + process.started / _epoch[1]
@@ -202,12 +203,8 @@ def age_of(process: ProcessId) -> float | None:
         started = started_at(process)
         if started is None:
             return None
-        from time import time
-
-        return time() - started
-    from time import CLOCK_BOOTTIME, clock_gettime
-
-    return clock_gettime(CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
+        return time.time() - started
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
 
 
 def read_environ(pid: int) -> dict[str, str] | None:
@@ -224,6 +221,31 @@ def read_environ(pid: int) -> dict[str, str] | None:
         return None
     pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def _read_made_environ(pid: int, until: float) -> bytes | None:
+    """Read an environment; of a process in the middle of an exec as soon as it has one, `until` then (monotonic)."""
+    raw = _read_whole_environ(pid)
+    while raw == b"" and time.monotonic() < until:
+        is_over = not _is_in_exec(pid)
+        raw = _read_whole_environ(pid)  # also where it is over: it may just have been
+        if is_over:
+            break
+        time.sleep(0.001)
+    return raw
+
+
+def _is_in_exec(pid: int) -> bool:
+    """
+    Tell whether a process is in the middle of an exec: its old environment is gone, its new one not there yet.
+
+    That has been seen to last for 36 ms on a busy host. Kernel threads have none ever, nor has who is exiting.
+    """
+    stat = _read(f"/proc/{pid}/stat")
+    if not stat:
+        return False
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return not int(fields[6]) & _NEVER_HAS_ENVIRON and fields[48] == b"0"  # fields 9 and 51: flags, env_end
 
 
 def _read_whole_environ(pid: int) -> bytes | None:
@@ -252,18 +274,19 @@ def live_run_ids(prefix: str, folder: str) -> list[str]:
 
         pids = psutil.pids()
     found = set()
+    until = soon()
     for pid in pids:
-        run_id, workspace = _stamps_of(pid)
+        run_id, workspace = _stamps_of(pid, until)
         if run_id and ((prefix and run_id.startswith(prefix)) or workspace.startswith(f"{folder}/")):
             found.add(run_id)
     return sorted(found)
 
 
-def _stamps_of(pid: int) -> tuple[str, str]:
+def _stamps_of(pid: int, until: float) -> tuple[str, str]:
     if not _LINUX:
         environ = read_environ(pid) or {}
         return environ.get(RUN_ID, ""), environ.get(WORKSPACE, "")
-    raw = b"\0" + (_read_whole_environ(pid) or b"")
+    raw = b"\0" + (_read_made_environ(pid, until) or b"")
     return _value_of(RUN_ID, raw) or "", _value_of(WORKSPACE, raw) or ""
 
 
@@ -273,15 +296,20 @@ def _value_of(name: str, raw: bytes) -> str | None:
     return os.fsdecode(raw[at + len(stamp) :].split(b"\0", 1)[0]) if at >= 0 else None
 
 
-def run_id_of(pid: int) -> str | None:
+def soon() -> float:
+    """Return the monotonic time up to which to wait for processes that are in the middle of an exec."""
+    return time.monotonic() + _EXEC_SECONDS
+
+
+def run_id_of(pid: int, *, until: float = 0.0) -> str | None:
     """
-    Return the run id that a process carries, or None.
+    Return the run id that a process carries, or None. With `until` one in the middle of an exec is waited for.
 
     None says nothing: the environment may be closed to us, or overwritten by a program that shows its title there.
     """
     if not _LINUX:
         return (read_environ(pid) or {}).get(RUN_ID)
-    raw = _read_whole_environ(pid)
+    raw = _read_made_environ(pid, until)
     if not raw:
         return None
     return _value_of(RUN_ID, b"\0" + raw)

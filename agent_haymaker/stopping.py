@@ -168,7 +168,7 @@ def check_ours(leader: ProcessId, run_id: str, claim: Claim | None, places: Call
     Raises:
         PlatformError: it may be somebody else's; nothing was touched.
     """
-    carried = processes.run_id_of(leader.pid)
+    carried = processes.run_id_of(leader.pid, until=processes.soon())
     row = processes.look(leader.pid)
     if row is None or row.dead or row.started != leader.started or carried == run_id:
         return  # ours, or just ended: then there is nobody to mistake

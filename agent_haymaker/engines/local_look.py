@@ -241,7 +241,7 @@ class Looker:
     def find(self, key: str) -> Found | None:
         """As the port's `find`: the claim, then the shim, then all processes."""
         until = time.monotonic() + 2
-        if self._fence or not os.path.exists(f"{self._home}/{claims.file_of(key)}"):
+        if self._fence or not os.path.lexists(f"{self._home}/{claims.file_of(key)}"):
             # Once the shim has answered, what was asked of it before is done or, with the fence, dropped.
             try:
                 self._ask({"op": "ping"})

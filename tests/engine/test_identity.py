@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_haymaker import processes
+from agent_haymaker import process_table, processes
 from agent_haymaker.engines import RunState
 from agent_haymaker.testing import eventually
 
@@ -77,10 +77,32 @@ def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path):
 
 
 def test_the_run_id_is_read_from_the_environment(sleeper):
-    eventually(lambda: processes.run_id_of(sleeper.pid) == "sleeper.1")
+    assert processes.run_id_of(sleeper.pid, until=processes.soon()) == "sleeper.1"
     assert processes.read_environ(sleeper.pid) == {"HAYMAKER_RUN_ID": "sleeper.1", "B": "2"}
     assert processes.run_id_of(1 << 22) is None
     assert processes.read_environ(1 << 22) is None
+
+
+def test_one_in_the_middle_of_an_exec_is_waited_for_and_one_without_an_environment_is_not():
+    """While it is in an exec it shows no environment, and so would not be found by the id that it carries."""
+    made = []
+
+    def spawn(**env: str) -> int:
+        made.append(os.posix_spawn("/bin/sleep", ["sleep", "100"], env))
+        return made[-1]
+
+    try:
+        for n in range(30):
+            assert processes.run_id_of(spawn(HAYMAKER_RUN_ID=f"r.{n}"), until=processes.soon()) == f"r.{n}"
+        pid = spawn(HAYMAKER_RUN_ID="s.1")
+        assert process_table.take_snapshot().run_ids[pid] == "s.1"
+        spawn(HAYMAKER_RUN_ID="s.2")
+        assert "s.2" in processes.live_run_ids("s.", "/nowhere")
+        assert processes.run_id_of(spawn(), until=float("inf")) is None
+    finally:
+        for pid in made:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def test_no_pid_below_one_is_anybody():
