@@ -132,7 +132,7 @@ def _see(entry: Entry, look: Observation | None, engine: Engine, now: float) -> 
         return _observed(entry, _recorded_phase(run)), entry
     phase = _PHASES[look.state]
     if phase is RunPhase.RUNNING:
-        return _with_progress(_observed(entry, phase), entry, run, engine, now), entry
+        return _with_progress(_observed(entry, phase), entry, run, look, engine, now), entry
     if phase is RunPhase.UNREACHABLE:
         return replace(_observed(entry, phase), doubt=look.detail or "its engine cannot say whether it runs"), entry
     ended = _ended(run, look)
@@ -146,16 +146,19 @@ def _see(entry: Entry, look: Observation | None, engine: Engine, now: float) -> 
     return _observed(entry, phase), entry
 
 
-def _with_progress(seen: Observed, entry: Entry, run: Run, engine: Engine, now: float) -> Observed:
+def _with_progress(seen: Observed, entry: Entry, run: Run, look: Observation, engine: Engine, now: float) -> Observed:
     """Say whether a live run makes progress. One that is younger than its deadline needs no look."""
     deadline = entry.progress_deadline
     if deadline is None or run.started_at is None:
         return seen
-    if run.started_at + deadline > now:
-        return replace(seen, stalls_at=run.started_at + deadline)
+    began = look.started_at or run.started_at  # by the clock as it is set now, not as it was then
+    if began + deadline > now:
+        return replace(seen, stalls_at=began + deadline)
     from reconciler.progress import find_stall
 
-    stalled, at = find_stall(engine, entry.id, started_at=run.started_at, deadline=deadline, now=now)
+    stalled, at = find_stall(
+        engine, entry.id, started_at=began, deadline=deadline, now=now, moved=began - run.started_at
+    )
     return replace(seen, stalled=stalled, stalls_at=at)
 
 

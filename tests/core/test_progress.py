@@ -77,6 +77,27 @@ def test_without_events_the_log_counts_and_without_either_the_start_does(agent):
     assert agent.stall(deadline=20).text == "no progress within its run.progressDeadline of 20s: it is silent"
 
 
+@pytest.mark.parametrize("written", ["events.jsonl", "agent.log"])
+@pytest.mark.parametrize(
+    ("moved", "stamped", "how"),
+    [
+        pytest.param(86400, 86400 + 10, "", id="a step, then the clock was set forward"),
+        pytest.param(86400, 86400 + 61, "silent", id="a step long ago, then the clock was set forward"),
+        pytest.param(86400, 10, "", id="a step after the clock was set forward"),
+        pytest.param(86400, 61, "silent", id="a step long ago, after the clock was set forward"),
+        pytest.param(-86400, -86400 + 10, "", id="a step, then the clock was set back"),
+        pytest.param(-86400, -86400 + 61, "silent", id="a step long ago, then the clock was set back"),
+        pytest.param(-86400, 10, "", id="a step after the clock was set back"),
+        pytest.param(1.5, 61, "silent", id="a start that was recorded a little late is no other clock"),
+    ],
+)
+def test_a_clock_that_was_set_makes_no_stall_and_hides_none(agent, written, moved, stamped, how):
+    agent.write(written, event(stamped), age=stamped)
+    stall = find_stall(agent, "mailer-1", started_at=NOW - 1000, deadline=60, now=NOW, moved=moved)
+    assert how in stall.text
+    assert bool(stall.text) == bool(how)
+
+
 def test_what_cannot_be_read_proves_nothing(agent):
     agent.write("events.jsonl", event(100), age=100)
     (agent.folder / "events.jsonl").chmod(0)

@@ -51,6 +51,19 @@ def test_steps_are_progress_and_the_same_call_again_is_not(world):
     assert standing(world, "busy")[0] == "Progressing"
 
 
+def test_a_clock_that_is_set_forward_ends_nobody(world, tmp_path):
+    world.task("quiet", "stay", run={"progressDeadline": "10m", "onStalled": "restart", "timeout": "1h"})
+    world.apply()
+    agent = world.one("quiet")
+    world.kill(world.shim)  # so that nobody but the pass keeps its timeout
+    (tmp_path / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() + 86400\n")
+    tomorrow = {"PYTHONPATH": str(tmp_path)}
+    status = world.run("status", "quiet", "-o", "json", **tomorrow).json
+    assert status["health"] == "Progressing", status
+    assert "nothing to do" in world.apply(**tomorrow).out
+    assert world.one("quiet") == agent
+
+
 def test_a_stalled_run_is_stopped_and_stays_so_until_its_manifest_changes(world):
     world.task("quiet", "stay", run={**DEADLINE, "onStalled": "stop"})
     world.apply()
