@@ -261,9 +261,9 @@ class Record(Scenario):
     def change(self) -> None:
         self.declare(f"shade {self.turn}")
         self.world.apply()
-        self.runs = self.world.starts("job")
         eventually(lambda: len(self.world.lines("reported")) == self.turn + 1, within=15)
         eventually(lambda: not self.world.everybody(), within=15)
+        self.runs = self.world.starts("job")
 
     def check(self) -> None:
         self.world.check_exactly()
