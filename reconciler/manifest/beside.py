@@ -19,10 +19,9 @@ from reconciler.manifest.trees import Unreadable
 from reconciler.manifest.yamlreader import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from reconciler.manifest.cache import Folder
     from reconciler.manifest.trees import Stamp, Tree
     from reconciler.model import Json
 
@@ -34,14 +33,13 @@ _CONTEXT = re.compile(rb"^kind:[ \t]*['\"]?(?:Fleet|Workload)\b|^name:", re.MULT
 
 
 class Helpers:
-    """A context: the helpers of one pass over a folder. `files` are theirs to read; there may be none."""
+    """A context: the processes that read shares of a folder beside this one."""
 
     def __init__(self) -> None:
-        self.files: set[str] = set()
         self._pipes: list[tuple[int, int]] = []  # pid and the end to read from
 
-    def start(self, share: Files, work: Callable[[Files], Json]) -> None:
-        """Have `work(share)` done beside this process. Where no process can be made, the files stay the caller's."""
+    def start(self, work: Callable[[], Json]) -> None:
+        """Have `work` done beside this process. Where no process can be made, nobody does it."""
         try:
             ours, theirs = os.pipe()
         except OSError:
@@ -53,20 +51,19 @@ class Helpers:
             os.close(theirs)
             return
         if pid == 0:
-            _help(theirs, share, work)
+            _help(theirs, work)
         os.close(theirs)
         self._pipes.append((pid, ours))
-        self.files.update(file for file, _ in share)
 
-    def hand_over(self, decode: Callable[[Json], Folder], kept: Folder, root: str) -> None:
-        """Wait for every helper, and put what it read into `kept`."""
+    def answers(self) -> Iterator[Json]:
+        """Wait for what each of them hands over; of one that failed there is none."""
         while self._pipes:
             pid, pipe = self._pipes[0]
             with open(pipe, "rb", closefd=False) as file:
                 content = file.read()
             self._forget(pid, pipe)
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
-                _merge(decode(json.loads(content)), kept, root)
+            with contextlib.suppress(ValueError):
+                yield json.loads(content)
 
     def _forget(self, pid: int, pipe: int) -> None:
         self._pipes.remove((pid, pipe))
@@ -86,15 +83,13 @@ class Helpers:
 
 
 def split(files: Files) -> list[Files]:
-    """Give the shares that helpers are to read, of files that are to be read; none where it is not worth it."""
+    """Give files that are to be read in shares, the first for this process; one where helpers are not worth it."""
     threading = sys.modules.get("threading")
-    if threading is not None and threading.active_count() > 1:
-        return []  # a fork takes over what other threads had locked, and nobody who would unlock it
     hands = min(_cores(), 1 + MOST_HELPERS, len(files) // SHARE)
-    if hands < 2:
-        return []
+    if hands < 2 or (threading is not None and threading.active_count() > 1):
+        return [files]  # a fork takes over what other threads had locked, and nobody who would unlock it
     size = -(-len(files) // hands)
-    return [files[start : start + size] for start in range(size, len(files), size)]
+    return [files[start : start + size] for start in range(0, len(files), size)]
 
 
 def find_context(tree: Tree, files: Files) -> Files:
@@ -114,25 +109,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _help(pipe: int, share: Files, work: Callable[[Files], Json]) -> None:
+def _help(pipe: int, work: Callable[[], Json]) -> None:
     """The helper's whole life. It keeps nothing open that is its parent's, so that no lock outlives who holds it."""
     code = 1
     try:
         os.closerange(3, pipe)
         os.closerange(pipe + 1, 1 << 16)
-        content = json.dumps(work(share), separators=(",", ":")).encode()
+        content = json.dumps(work(), separators=(",", ":")).encode()
         with open(pipe, "wb") as file:
             file.write(content)
         code = 0
     finally:
         os._exit(code)
-
-
-def _merge(read: Folder, kept: Folder, root: str) -> None:
-    for file in read.raw:
-        entry = read.last_entry(file)
-        assert entry is not None
-        for name, deployment in entry.deployments.items():
-            read.desire(root, file, name, deployment)
-        kept.files[file] = entry
-    kept.references.update(read.references)

@@ -120,6 +120,16 @@ class Folder:
             kept.desired = decode_desired(name, file, root, kept.record, self.shapes[kept.record[1]])
         return kept.desired
 
+    def take_over(self, other: Folder, root: str) -> None:
+        """Know what another process knows."""
+        for file in other.raw.keys() | other.files.keys():
+            entry = other.last_entry(file)
+            assert entry is not None
+            for name, kept in entry.deployments.items():
+                other.desire(root, file, name, kept)
+            self.files[file] = entry
+        self.references.update(other.references)
+
     def is_current(self, listing: Listing, tree: Tree, home: Path | None, *, write: bool) -> bool:
         """Say whether everything that this folder came from is as it was."""
         raw = self.raw

@@ -6,6 +6,7 @@ A pass in which nothing changed never imports this module, and with it neither Y
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -61,11 +62,8 @@ class FolderReader(FileReader):
 
     def read(self) -> Folder:
         """Return everything that the folder says, with what is wrong with it."""
-        with self._start_helpers() as helpers:
-            readings = {f: self._read_file(f, stamp) for f, stamp in self.listing.files if f not in helpers.files}
-            helpers.hand_over(decode_folder, self.kept, self.tree.root)
-        for file, stamp in self.listing.files:
-            self.readings.append(readings.get(file) or self._read_file(file, stamp))
+        self._read_in_shares()
+        self.readings = [self._read_file(file, stamp) for file, stamp in self.listing.files]
         desired = self._judge_each()
         self._look_together(desired, self.places)
         return self._result(desired)
@@ -86,27 +84,34 @@ class FolderReader(FileReader):
         self.flaws.found.extend(entry.flaws)
         return Reading(file, stamp, entry.blob, entry=entry)
 
-    def _start_helpers(self) -> beside.Helpers:
-        helpers = beside.Helpers()
-        if isinstance(self.tree, WorkTree):  # a commit's tree is read through one pipe
-            known = self.kept
-            unread = [(file, stamp) for file, stamp in self.listing.files if known.entry_for(file, stamp) is None]
-            for share in beside.split(unread):
-                helpers.start(share, self._read_share)
-        return helpers
-
-    def _read_share(self, share: beside.Files) -> Json:
-        """Read some of the files, in a process of its own; give them as the cache keeps them."""
+    def _read_in_shares(self) -> None:
+        """Where there is much to read, let other processes help: what was read is known then, and only judged anew."""
+        if not isinstance(self.tree, WorkTree):  # a commit's tree is read through one pipe
+            return
+        known = self.kept
+        unread = [(file, stamp) for file, stamp in self.listing.files if known.entry_for(file, stamp) is None]
+        ours, *theirs = beside.split(unread)
+        if not theirs:
+            return
         started_ns = time.time_ns()
+        with beside.Helpers() as helpers:
+            for share in theirs:
+                helpers.start(lambda share=share: encode_folder(self._read_share(share), started_ns, default_spec()))  # type: ignore[misc]
+            known.take_over(self._read_share(ours), self.tree.root)
+            for answer in helpers.answers():
+                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
+                    known.take_over(decode_folder(answer), self.tree.root)
+
+    def _read_share(self, share: beside.Files) -> Folder:
+        """Read some of the files, against what of the others seems to be a Fleet or a workload."""
         mine = {file for file, _ in share}
         others = [(file, stamp) for file, stamp in self.listing.files if file not in mine]
-        context = Listing([*share, *beside.find_context(self.tree, others)])
-        reader = FolderReader(self.tree, context, self.kept, self.home, strict=False, write=False)
-        reader.readings = [reader.parse(file) for file, _ in context.files]
+        whole = Listing([*share, *beside.find_context(self.tree, others)])
+        reader = FolderReader(self.tree, whole, self.kept, self.home, strict=False, write=False)
+        reader.readings = [reader.parse(file) for file, _ in whole.files]
         reader._judge_each()
-        read = {reading.file: reading.entry for reading in reader.readings if reading.entry is not None}
-        files = {file: entry for file, entry in read.items() if file in mine}
-        return encode_folder(Folder(files, reader.references.digests), started_ns, default_spec())
+        files = {reading.file: reading.entry for reading in reader.readings if reading.entry is not None}
+        return Folder({file: entry for file, entry in files.items() if file in mine}, reader.references.digests)
 
     def _harden(self) -> None:
         self.flaws.found = [replace(flaw, severity="error") for flaw in self.flaws.found]
