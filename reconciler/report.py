@@ -74,9 +74,11 @@ def _left_line(item: LeftAlone) -> Line:
 
 
 def summarise(plan: Plan) -> Summary:
-    """Count deployments, each once, by the most that happens to it."""
-    counts = _weigh((line.name, line.word) for line in plan_lines(plan))
-    return Summary(*(counts.count(word) for word in ("create", "change", "replace", "delete", "blocked")))
+    """Count deployments, each once, by the most that happens to it; and those of which something is blocked."""
+    lines = plan_lines(plan)
+    counts = _weigh((line.name, line.word) for line in lines if line.word != "blocked")
+    blocked = {line.name for line in lines if line.word == "blocked"}
+    return Summary(*map(counts.count, ("create", "change", "replace", "delete")), len(blocked))
 
 
 def _weigh(words: Iterable[tuple[str, str]]) -> list[str]:
@@ -90,7 +92,7 @@ def _weigh(words: Iterable[tuple[str, str]]) -> list[str]:
 
 
 _WEIGHT = {
-    "waiting": 1, "change": 2, "blocked": 3, "replace": 4, "create": 5, "delete": 6, "skipped": 7, "failed": 8,
+    "waiting": 1, "change": 2, "replace": 3, "create": 4, "delete": 5, "skipped": 6, "failed": 7,
 }  # fmt: skip
 
 

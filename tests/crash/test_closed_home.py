@@ -52,6 +52,8 @@ def test_looks_at_a_closed_home_work_and_changes_are_refused(closed):
 @pytest.mark.parametrize("what", ["its mode", "its owner", "a folder above it", "a folder in it"])
 def test_doctor_says_in_a_sentence_that_a_home_cannot_be_looked_into(what, world):
     world.plain = True
+    world.home = world.home.parent / "above" / "home"
+    world.env["HAYMAKER_HOME"] = str(world.home)
     world.run("doctor")  # makes nothing; the home is ours
     state = world.home / "state"
     state.mkdir(parents=True, mode=0o700)

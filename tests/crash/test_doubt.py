@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from agent_haymaker.testing import eventually
 
 
@@ -64,6 +67,7 @@ def test_a_live_run_whose_claim_cannot_be_read_is_unknown_and_is_not_acted_on(wo
     claim = world.claim_path(agent.run_id)
     kept = claim.read_bytes()
     claim.write_bytes(b"not a claim\n")
+    os.utime(claim, (time.time(), time.time() + 60))  # as somebody's edit does it, later than the start
     said = world.run("status", "web")
     assert "health      Unknown" in said.out
     assert "web   Unknown  Unknown" in world.run("status").out

@@ -137,13 +137,14 @@ def test_pain_09_no_secret_is_in_any_record_or_message_and_its_name_is(world):
         {"name": "TOKEN", "valueFrom": {"file": "token"}},
     ]
     world.declare("web", env=env)
-    missing = world.apply(code=1)
-    assert "CALLERS_KEY" in missing.err
+    missing = world.apply(code=5)
+    assert "CALLERS_KEY, which is not set" in missing.out
+    assert not world.agents()
     said = [missing, world.apply(CALLERS_KEY=secret), world.run("why", "web"), world.plan(), world.run("status")]
     agent = world.one("web")
     assert (agent.env["KEY"], agent.env["TOKEN"]) == (secret, f"{secret}-file")
     world.declare("web", env=[{"name": "KEY", "valueFrom": {"env": "ANOTHER_KEY"}}])
-    said.append(world.plan())
+    said.append(world.plan(code=5))
     assert "ANOTHER_KEY" in said[-1].out + said[-1].err or "env.KEY" in said[-1].out
     assert not [str(s) for s in said if secret in str(s)]
     assert not [name for name, (_, content) in world.snapshot().items() if secret.encode() in content]
@@ -203,8 +204,8 @@ def test_pain_13_each_end_has_its_exit_code_and_a_partial_failure_is_never_0(wor
     world.declare("web")
     assert world.plan("--detailed-exitcode", code=2)
     assert world.plan(code=0)
-    missing = [{"name": "KEY", "valueFrom": {"env": "NOT_SET"}}]
-    world.declare("bad", env=missing)
+    refused = [{"name": "KEY", "valueFrom": {"command": ["false"]}}]
+    world.declare("bad", env=refused)
     assert world.apply(code=3)
     world.delete()
     world.remove("web")
