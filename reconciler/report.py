@@ -78,7 +78,8 @@ def summarise(plan: Plan) -> Summary:
     lines = plan_lines(plan)
     counts = _weigh((line.name, line.word) for line in lines if line.word != "blocked")
     blocked = {line.name for line in lines if line.word == "blocked"}
-    return Summary(*map(counts.count, ("create", "change", "replace", "delete")), len(blocked))
+    create, change, replace, delete = map(counts.count, ("create", "change", "replace", "delete"))
+    return Summary(create, change, replace, delete, len(blocked))
 
 
 def _weigh(words: Iterable[tuple[str, str]]) -> list[str]:
