@@ -6,7 +6,7 @@ Pure. It is filled by `plan`, `starts` and `removals`, and decides nothing itsel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
 from reconciler.model import Action, LeftAlone, RunPhase, Verb
@@ -41,26 +41,16 @@ class Draft:
         live = (RunPhase.RUNNING, RunPhase.UNREACHABLE)
         self.live = sum(1 for o in self.seen.values() if o.fleet == self.policy.name and o.phase in live)
 
-    def add(
-        self, verb: Verb, name: str, cause: str, *, after: tuple[int, ...] = (), changes: tuple[str, ...] = (),
-        replaces: bool = False, starts: bool = False, stalled: bool = False, overspent: str = "",
-        overtime: bool = False, reverts: str = "", needs_consent: bool = False, old_name: str = "",
-    ) -> int:  # fmt: skip
+    def add(self, verb: Verb, name: str, cause: str, **more: Any) -> int:
+        """Add an action, `more` being fields of `Action`; return its number."""
         number = len(self.actions) + 1
-        flags = (replaces, starts, stalled, overspent, overtime)
-        self.actions.append(Action(number, verb, name, cause, after, *flags, reverts, needs_consent, old_name, changes))
+        self.actions.append(Action(number, verb, name, cause, **more))
         return number
 
-    def stop(
-        self, name: str, cause: str, *, after: tuple[int, ...], changes: tuple[str, ...] = (), replaces: bool = False,
-        stalled: bool = False, overspent: str = "", overtime: bool = False,
-    ) -> int:  # fmt: skip
+    def stop(self, name: str, cause: str, **more: Any) -> int:
         """Add the end of a live run."""
         self.live -= 1
-        return self.add(
-            Verb.STOP, name, cause, after=after, changes=changes, replaces=replaces, stalled=stalled,
-            overspent=overspent, overtime=overtime,
-        )  # fmt: skip
+        return self.add(Verb.STOP, name, cause, **more)
 
     def leave(self, name: str, verdict: Verdict, reason: str, *, blocked: bool = False) -> None:
         self.left.append(LeftAlone(name, verdict, reason, blocked))

@@ -108,7 +108,7 @@ class Effects:
             self.root,
         )
         if not action.starts:
-            entry = replace(entry, waits="" if want.stopped else action.cause.partition("; it waits: ")[2])
+            entry = replace(entry, waits=action.waits)
             await self.book.intend(action, entry)
             await self.book.conclude(entry)
             return f"declared {want.name}"

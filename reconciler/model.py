@@ -368,6 +368,12 @@ class Action:
     needs_consent: bool = False
     old_name: str = ""  # of a RENAME
     changes: tuple[str, ...] = ()  # field by field, "config.workers 10 → 25"
+    waits: str = ""  # of a CREATE that starts nothing yet: what for
+
+    @property
+    def reason(self) -> str:
+        """Why it is done, and why no more, in one line."""
+        return f"{self.cause}; it waits: {self.waits}" if self.waits else self.cause
 
 
 @dataclass(frozen=True, slots=True)

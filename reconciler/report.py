@@ -65,7 +65,7 @@ def plan_lines(plan: Plan, *, unchanged: bool = False) -> list[Line]:
 
 def _line(action: Action) -> Line:
     word = "revert" if action.reverts else "replace" if action.replaces else action.verb.value
-    return Line(_SYMBOLS.get(word, "~"), word, action.name, action.cause, action.changes)
+    return Line(_SYMBOLS.get(word, "~"), word, action.name, action.reason, action.changes)
 
 
 def _left_line(item: LeftAlone) -> Line:
@@ -141,6 +141,7 @@ def action_json(action: Action) -> dict[str, Any]:
         "after": list(action.after),
         "replaces": action.replaces,
         "starts": action.starts,
+        "waits": action.waits or None,
         "reverts": action.reverts or None,
         "needsConsent": action.needs_consent,
         "oldName": action.old_name or None,

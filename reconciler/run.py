@@ -66,7 +66,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     def note(outcome: Outcome) -> None:
         action = outcome.action
         event = {"type": "event", "at": app.now(), "name": action.name, "fleet": fleet, "reason": action.verb}
-        event |= {"status": outcome.status, "message": outcome.message, "cause": action.cause}
+        event |= {"status": outcome.status, "message": outcome.message, "cause": action.reason}
         journal.append(event)
         if on_outcome is not None:
             on_outcome(outcome)

@@ -27,7 +27,7 @@ def plan_create(draft: Draft, want: Desired, after: tuple[int, ...]) -> None:
         return
     gate = _gate(draft, want)
     if gate.waits:
-        draft.add(Verb.CREATE, want.name, f"no deployment holds this name; it waits: {gate.waits}", after=after)
+        draft.add(Verb.CREATE, want.name, "no deployment holds this name", after=after, waits=gate.waits)
         if gate.verdict is not Verdict.HALTED:
             draft.leave(want.name, gate.verdict, gate.waits, blocked=True)
         return

@@ -163,7 +163,7 @@ def test_a_deletion_and_a_creation_with_equal_specs_are_pointed_out():
 def test_max_running_holds_back_what_would_be_too_many():
     made = plan([desired("a"), desired("b"), desired("c")], policy=replace(FLEET, max_running=2))
     assert [a.starts for a in made.actions] == [True, True, False]
-    assert "limits.maxRunning is 2" in made.actions[2].cause
+    assert "limits.maxRunning is 2" in made.actions[2].waits
 
 
 def test_max_running_does_not_block_a_replacement():
