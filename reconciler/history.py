@@ -43,6 +43,8 @@ def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[st
     line: dict[str, Any] = {"at": iso(at), "event": event, "id": entry.id, "generation": entry.generation}
     if commit:
         line["commit"] = commit
+    if sources := secret_sources(entry):
+        line["secrets"] = sources
     run = entry.run
     if run is not None:
         line["key"] = run.key
@@ -63,6 +65,21 @@ def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[st
         if run.usage is not None:
             line["usage"] = dict(run.usage)
     return line
+
+
+def secret_sources(entry: Entry) -> dict[str, Any]:
+    """
+    Give where the values of an entry's secrets come from, never the values; {} where it has none.
+
+    `env` is that of a spec, `folder` what its relative paths are of. Of a command only that it is one is kept: a look
+    never runs it, and its words may say more than is to outlive the deployment.
+    """
+    env = [
+        {"name": item["name"], "valueFrom": {"command": []} if "command" in source else source}
+        for item in entry.desired.get("spec", {}).get("env", ())
+        if (source := item.get("valueFrom"))
+    ]
+    return {"env": env, "folder": str(entry.desired.get("recipe", {}).get("source_dir", ""))} if env else {}
 
 
 def rename_history(home: Path, entry: Entry, new: str, *, at: float) -> None:

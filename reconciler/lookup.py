@@ -319,8 +319,3 @@ def fleet_root(inventory: Inventory, fleet: str) -> str:
     """Give the folder that a fleet was last applied from, "" where that is unknown."""
     known = inventory.fleets.get(fleet)
     return known.root if known is not None else ""
-
-
-def desired_json(entry: Entry) -> dict[str, Any]:
-    """Give the desired state as applied, {} where none was."""
-    return dict(entry.desired)

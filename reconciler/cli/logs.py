@@ -7,14 +7,14 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import UsageError
 from reconciler.app import App
 from reconciler.cli.common import NAME, seconds
 from reconciler.cli.spec import Command, Option
 from reconciler.logfile import LOG, LogReader
-from reconciler.lookup import desired_json, fate, not_found
+from reconciler.lookup import fate, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,10 +34,10 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
 
         print_events(app, name=name, lines=lines, after=after, follow=follow, output="table")
         return 0
-    entry, past = _find(app, name)
+    entry, past, sources = _find(app, name)
     handle = _handle(entry, name, past, previous=previous, key=run)
     _say_which(app, entry, name, past, handle.key)
-    reader = LogReader(lambda file: app.engine.open_file(handle, file), secrets_of(entry, app, handle))
+    reader = LogReader(lambda file: app.engine.open_file(handle, file), _secrets(sources, app, handle))
     _print(_since(reader.tail(lines), after) if after else reader.tail(lines))
     if follow:
         _follow(app, handle, reader)
@@ -50,9 +50,12 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
     return 0
 
 
-def _find(app: App, name: str) -> tuple[Entry | None, dict[str, str]]:
-    """Give the entry of a name or id, None for a deleted one; and the number of each run by its key, oldest first."""
-    from reconciler.history import read_history, run_numbers
+def _find(app: App, name: str) -> tuple[Entry | None, dict[str, str], list[dict[str, Any]]]:
+    """
+    Give the entry of a name or id, None for a deleted one; the number of each run by its key, oldest first; and where
+    the secrets came from that any of these runs was given, latest first.
+    """
+    from reconciler.history import read_history, run_numbers, secret_sources
     from reconciler.inventory import load_inventory
 
     inventory = load_inventory(app.home)
@@ -65,7 +68,10 @@ def _find(app: App, name: str) -> tuple[Entry | None, dict[str, str]]:
         raise not_found(app.home, name, inventory.entries)
     if entry is not None and entry.run is not None:
         keys.append(entry.run.key)
-    return entry, run_numbers(keys)
+    sources = [line["secrets"] for line in reversed(lines) if line.get("secrets")]
+    if entry is not None and (now := secret_sources(entry)):
+        sources.insert(0, now)
+    return entry, run_numbers(keys), sources
 
 
 def _handle(entry: Entry | None, name: str, past: dict[str, str], *, previous: bool, key: str | None) -> Handle:
@@ -116,19 +122,26 @@ def _id_of(key: str) -> str:
     return key.split(".", 1)[-1].rsplit(".", 2)[0]
 
 
-def secrets_of(entry: Entry | None, app: App, handle: Handle) -> list[str]:
-    """Give the secret values that a deployment was handed, as far as they are known here; say which are not."""
-    desired = desired_json(entry) if entry is not None else {}
-    spec = desired.get("spec", {})
-    if not any(item.get("valueFrom") for item in spec.get("env", ())):
+def _secrets(sources: list[dict[str, Any]], app: App, handle: Handle) -> list[str]:
+    """Give the secret values that a run may have been handed, as far as they are known here; say which are not."""
+    if not sources:
         return []
     from reconciler.values import secret_values
 
-    folder = str(desired.get("recipe", {}).get("source_dir", ""))
-    secrets, unknown = secret_values(spec, app.environ, folder, started_with=app.engine.environment(handle))
+    found: set[str] = set()
+    unknown: dict[str, None] = {}
+    held = app.engine.environment(handle)
+    asked = []
+    for source in sources:
+        if source in asked:
+            continue
+        asked.append(source)
+        values, missing = secret_values(source, app.environ, str(source["folder"]), started_with=held)
+        found.update(values)
+        unknown.update(dict.fromkeys(missing))
     if unknown:
         print(f"the value of {', '.join(unknown)} is not known here, so it is not masked", file=sys.stderr)
-    return secrets
+    return list(found)
 
 
 def _print(pieces: Iterable[bytes]) -> None:

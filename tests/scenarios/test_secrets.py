@@ -109,6 +109,24 @@ def test_no_byte_that_haymaker_writes_or_prints_holds_a_secret(planted):
     assert alive.env["HAYMAKER_SECRET_ENV"].split(",") == list(PLANTED)
 
 
+def test_the_log_of_a_deleted_deployment_is_masked_by_where_its_secrets_came_from(planted):
+    world = planted
+    world.task("job", "teller", env=ENV)
+    world.apply("--wait", code=None, CALLERS=PLANTED["FROM_ENV"])
+    world.task("job", "teller")  # its next generation has none, and the log of the one before is masked all the same
+    world.apply("--wait", code=None)
+    before = world.run("logs", "job", "--previous", CALLERS=PLANTED["FROM_ENV"])
+    assert found_in(before.out) == ["FROM_COMMAND"]
+    assert world.delete("-y").code == 0
+    after = world.run("logs", "job", "--run", "1.1", CALLERS=PLANTED["FROM_ENV"])
+    assert after.out == before.out
+    assert "the value of FROM_COMMAND is not known here, so it is not masked" in after.err
+    assert "the value of FROM_ENV, FROM_COMMAND is not known here" in world.run("logs", "job", "--run", "1.1").err
+    [kept] = (world.home / "history").iterdir()
+    assert not found_in(kept.read_bytes())
+    assert b"vault.sh" not in kept.read_bytes(), "the words of a command do not outlive its deployment"
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [
