@@ -116,11 +116,12 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             removals=find_removals(request, loaded, inventory),
             broken=broken,
             kept=kept,
-            only=select_names(request, want, seen, broken),
+            only=only,
             purse=purse,
             unresolved=unresolved,
         )
 
+    only = select_names(request, want, seen, broken)
     plan = decide()
     while found := find_unresolved(plan, want, seen, loaded.root, app.environ):
         unresolved |= found
@@ -133,6 +134,9 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
+    if request.selector and not only:
+        among = f" of {', '.join(request.only)}" if request.only else ""
+        plan = replace(plan, notes=(*plan.notes, f"no deployment{among} matches {request.selector}"))
     done = Pass(request, engine, loaded, inventory, world, want, {}, seen, plan, purse=purse)
     done.in_force = _in_force(done)
     if any(action.starts and action.verb is not Verb.CREATE for action in plan.actions):

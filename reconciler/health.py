@@ -43,6 +43,9 @@ class Sync(StrEnum):
     UNKNOWN = "Unknown"
 
 
+CONDITIONS = ("Ready", "Reconciling", "Progressing", "GoalMet", "BudgetOK")
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One fact with its reason. `status` is "True", "False" or "Unknown"; `since` is in seconds since the epoch."""

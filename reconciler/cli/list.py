@@ -22,17 +22,17 @@ _WIDE = (*_HEADS, "ID", "FLEET", "GEN", "ATTEMPT", "STARTED", "SOURCE")
 def run(*, selector: str, edits: bool, output: str) -> int:
     app = App()
     found = find_all(app, edits=edits, selector=selector)
-    print(_text(found, app.now(), output))
+    print(_text(found, app.now(), output, selector))
     return 0
 
 
-def _text(found: list[Found], now: float, output: str) -> str:
+def _text(found: list[Found], now: float, output: str, selector: str) -> str:
     if output in DOCUMENTS:
         return document({"kind": "DeploymentList", "items": [to_json(one) for one in found]}, output)
     if output == "name":
         return "\n".join(one.name for one in found)
     if not found:
-        return "nothing is deployed"
+        return f"no deployment matches {selector}" if selector else "nothing is deployed"
     if output == "wide":
         return columns(_WIDE, [(*_row(one, now), *_more(one)) for one in found], COLOURS)
     return columns(_HEADS, [_row(one, now) for one in found], COLOURS)

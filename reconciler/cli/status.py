@@ -38,9 +38,9 @@ def run(*, name: str | None, selector: str, edits: bool, output: str, watch: boo
         return [find_one(app, name)] if name else find_all(app, selector=selector, edits=edits)
 
     if watch:
-        return _watch(app, look, output, one=name is not None)
+        return _watch(app, look, output, selector, one=name is not None)
     found = look()
-    print(_text(app, found, output, one=name is not None))
+    print(_text(app, found, output, selector, one=name is not None))
     return exit_code(found) if exit_status else 0
 
 
@@ -50,7 +50,7 @@ def exit_code(found: list[Found]) -> int:
     return next((code for code in _WORST if code in codes), 0)
 
 
-def _text(app: App, found: list[Found], output: str, *, one: bool) -> str:
+def _text(app: App, found: list[Found], output: str, selector: str, *, one: bool) -> str:
     if output in DOCUMENTS:
         if one:
             return document({"kind": "Status", **to_json(found[0])}, output)
@@ -60,7 +60,7 @@ def _text(app: App, found: list[Found], output: str, *, one: bool) -> str:
     if one and output == "table":
         return block(found[0], app.now())
     if not found:
-        return "nothing is deployed"
+        return f"no deployment matches {selector}" if selector else "nothing is deployed"
     return table(found, app.now())
 
 
@@ -74,14 +74,14 @@ def table(found: list[Found], now: float) -> str:
     return columns(("NAME", "HEALTH", "SYNC", "STATUS", "GEN", "AGE", "MESSAGE"), rows, COLOURS)
 
 
-def _watch(app: App, look: Callable[[], list[Found]], output: str, *, one: bool) -> int:
+def _watch(app: App, look: Callable[[], list[Found]], output: str, selector: str, *, one: bool) -> int:
     """Show it again whenever it changed; on a terminal in the same place."""
     shown = ""
     on_terminal = sys.stdout.isatty()
     while True:
         found = look()
-        text = _text(app, found, output, one=one)
-        state = _text(_Still(app), found, output, one=one)
+        text = _text(app, found, output, selector, one=one)
+        state = _text(_Still(app), found, output, selector, one=one)
         if state != shown or on_terminal:
             head = "\033[H\033[2J" if on_terminal else ""
             print(f"{head}{text}", flush=True)

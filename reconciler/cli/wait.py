@@ -18,6 +18,7 @@ from reconciler.cli.common import SELECTOR, seconds
 from reconciler.cli.show import checks_lines, status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
+from reconciler.health import CONDITIONS, Health
 from reconciler.inventory import applied
 from reconciler.lookup import Found, find_all, find_one, find_thoroughly
 from reconciler.model import RunPhase
@@ -25,11 +26,12 @@ from reconciler.model import RunPhase
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from reconciler.inventory import Entry
+
 LOOK_SECONDS = 0.2  # between two looks at whether anything was written
 FULL_LOOK_SECONDS = 2.0
-HEALTHS = ("Healthy", "Progressing", "Degraded", "Stalled", "Suspended", "Missing", "Unknown")
+HEALTHS = tuple(Health)
 STATUSES = ("pending", "running", "stopped", "completed", "failed")
-CONDITIONS = ("Ready", "Reconciling", "Progressing", "GoalMet")
 FIX = "write --for health=Healthy, condition=GoalMet, condition=Ready=False, status=completed or deleted"
 
 
@@ -112,6 +114,7 @@ class _Waiter:
         self.hopeless: dict[str, str] = {}
         self.found: dict[str, Found] = {}
         self.unrecorded = False
+        self._undecidable: dict[tuple[str, str, str], str] = {}  # name, digest, settings -> why no check decides it
         self._ends: dict[str, asyncio.Task[object]] = {}
         self._over: set[str] = set()
 
@@ -165,11 +168,22 @@ class _Waiter:
                 _print_checks(self.goal, found, sys.stdout)
                 continue
             self.open[name] = f"{status.health.value}, {found.status} ({status.message})"
-            why = _hopeless(self.app, self.goal, found)
+            why = self._why_undecidable(found) or _hopeless(self.app, self.goal, found)
             if why:
                 self.hopeless[name] = why
                 continue
             self._watch(found)
+
+    def _why_undecidable(self, found: Found) -> str:
+        """Say why no check will ever decide the goal that is waited for; each spec is read once."""
+        entry, seen = found.entry, found.seen
+        if entry is None or seen is None or seen.stuck or seen.goal_met is not None or self.goal.word != "GoalMet":
+            return ""
+        key = (entry.name, entry.digest, entry.settings)
+        if self.goal.value != "Unknown" and key not in self._undecidable:
+            whole = entry if entry.desired else find_thoroughly(self.app, entry.name).entry  # a state record has none
+            self._undecidable[key] = _never_checked(whole)
+        return self._undecidable.get(key, "")
 
     def _reached(self, name: str) -> None:
         del self.open[name]
@@ -253,8 +267,19 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return finding.reason
     if finding.verdict is Verdict.COMPLETED:
         if goal.word == "GoalMet" and seen.goal_met is None:
-            return "its run ended, and it has no checks that could decide it"
+            return "its run ended, and no check has decided it"
         return status_of(found).message or finding.reason
+    return ""
+
+
+def _never_checked(entry: Entry | None) -> str:
+    """Say why what was applied has nothing that decides GoalMet, "" where it has."""
+    if entry is None or not entry.desired:
+        return ""
+    if entry.service:
+        return "it is a service, and only the end of a task is checked"
+    if not applied(entry).has_checks:
+        return "it has no checks and no success criteria that could decide it"
     return ""
 
 

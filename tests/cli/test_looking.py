@@ -191,6 +191,36 @@ def test_wait_ends_with_what_it_came_to(words: list[str], code: int, shop: Cli) 
     assert shop("wait", *words).code == code
 
 
+def test_every_condition_that_status_prints_can_be_waited_for(shop: Cli) -> None:
+    printed = json.loads(shop("status", "keeper", "-o", "json").out)["conditions"]
+    for condition in printed:
+        waited = shop("wait", "keeper", "--for", f"condition={condition['type']}={condition['status']}")
+        assert (waited.code, waited.err) == (0, ""), condition
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("keeper", "GoalMet", "it is a service, and only the end of a task is checked"),
+        ("keeper", "GoalMet=False", "it is a service, and only the end of a task is checked"),
+        ("loser", "GoalMet", "it has no checks and no success criteria that could decide it"),
+    ],
+)
+def test_a_goal_that_nothing_decides_is_not_waited_for(name: str, value: str, why: str, shop: Cli) -> None:
+    waited = shop("wait", name, "--for", f"condition={value}", "--timeout", "50s")
+    assert (waited.code, waited.err) == (1, f"error: {name} will not be {value}: {why}\n")
+
+
+def test_a_selector_that_chooses_nobody_is_told(shop: Cli) -> None:
+    for command in ("status", "list"):
+        assert shop(command, "-l", "team=green").out == "no deployment matches team=green\n"
+    for command in (["plan"], ["apply", "--dry-run"], ["delete", "--dry-run"]):
+        done = shop(*command, "-f", "manifests", "-l", "team=green")
+        assert "i no deployment matches team=green" in done.out
+    chosen = shop("plan", "-f", "manifests", "--only", "keeper", "-l", "team=blue").out
+    assert "i no deployment of keeper matches team=blue" in chosen
+
+
 def test_doctor_finds_a_sound_home_sound(shop: Cli) -> None:
     examined = shop("doctor")
     assert examined.code == 0, examined.out
