@@ -44,11 +44,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A goal's structure. `title` is its first level-1 heading."""
+    """A goal's structure. `title` is its first level-1 heading; `sections` are all headings: line, outer ones, text."""
 
     title: str
     blocks: tuple[Block, ...]
     where: str
+    sections: tuple[tuple[int, tuple[str, ...], str], ...] = ()
 
 
 def decode(content: bytes, where: str) -> str:
@@ -97,6 +98,7 @@ class _Reader:
         self.quotes = 0
         self.lead = ""
         self.blocks: list[Block] = []
+        self.sections: list[tuple[int, tuple[str, ...], str]] = []
 
     def read(self) -> Document:
         from markdown_it import MarkdownIt
@@ -109,7 +111,7 @@ class _Reader:
         for index, token in enumerate(tokens):
             match token.type:
                 case "heading_open" if token.level == 0:
-                    self._heading(int(token.tag[1:]), tokens[index + 1].content.strip())
+                    self._heading(int(token.tag[1:]), tokens[index + 1].content.strip(), _line(token))
                 case "inline" if tokens[index - 1].type != "heading_open" or token.level > 1:
                     self._prose(token, token.content)
                 case "html_block" | "code_block" if self._opens_item() and not _is_comment(token.content):
@@ -127,13 +129,14 @@ class _Reader:
                     self.quotes -= 1
                 case _:
                     pass
-        return Document(self.title, tuple(self.blocks), self.where)
+        return Document(self.title, tuple(self.blocks), self.where, tuple(self.sections))
 
-    def _heading(self, level: int, text: str) -> None:
+    def _heading(self, level: int, text: str, line: int) -> None:
         self.lead = ""
         if level == 1 and not self.title:
             self.title = " ".join(text.split())
         self.headings = [known for known in self.headings if known[0] < level]
+        self.sections.append((line, tuple(outer for _, outer in self.headings), text))
         self.headings.append((level, text))
 
     def _opens_item(self) -> bool:

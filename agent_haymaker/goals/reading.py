@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.commands import EMPTY_FIX
+from agent_haymaker.goals.headings import meant_by, role_of
 from agent_haymaker.goals.markdown import Block, Document, parse, parse_duration
 
 LANGUAGES = ("sh", "bash", "python")
@@ -23,14 +24,6 @@ LANGUAGES = ("sh", "bash", "python")
 MAX_CODE_BYTES = 100_000
 """A step is handed to its interpreter as one argument; the kernel takes 131072 bytes in one."""
 
-_ROLES = {
-    "goal": ("goal", "goals", "objective", "objectives", "task", "mission", "purpose"),
-    "constraints": ("constraints", "constraint", "requirements", "rules", "limits", "boundaries"),
-    "criteria": ("success criteria", "success criterion", "acceptance criteria", "definition of done", "done when"),
-    "steps": ("steps", "plan", "phases", "procedure", "instructions"),
-    "context": ("context", "background", "notes", "references", "examples"),
-}
-_ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _NOT_RUN = {"constraints": "Constraints", "context": "a section that only informs"}
 _NEARLY = {"shell": "sh", "zsh": "sh or bash", "ksh": "sh", "dash": "sh", "py": "python", "python3": "python"}
 _CONSTRAINT_CUE = re.compile(
@@ -76,10 +69,14 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A remark for the author: what was not understood as they may have meant it."""
+    """A remark for the author: what was not understood as they may have meant it. `fix` where it looks like a slip."""
 
     line: int
     text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.fix}" if self.fix else self.text
 
 
 def read_goal(text: str, where: str = "prompt.md") -> Reading:
@@ -98,12 +95,12 @@ class Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.where = document.where
-        self.notes: list[Note] = []
+        self.notes: list[Note] = _slips(document)
         self.blocks = _with_roles(document)
         self.by_role: dict[str, list[Block]] = {}
         for role, block in self.blocks:
             self.by_role.setdefault(role, []).append(block)
-        self.has_structure = any(role in self.by_role for role in _ROLES)
+        self.has_structure = any(self.by_role.keys() - {""})
 
     def goal(self) -> str:
         """
@@ -146,10 +143,10 @@ class Reading:
         for role, block in self.blocks:
             if block.kind != "fence" or role == "criteria":
                 continue
-            if (ran := self._runnable(block)) is None:
+            reason = "a quotation" if block.quoted else _NOT_RUN.get(role)
+            if (ran := self._runnable(block, shows=bool(reason))) is None:
                 continue
             language, timeout = ran
-            reason = "a quotation" if block.quoted else _NOT_RUN.get(role)
             if reason:
                 self.notes.append(Note(block.line, f"this {language} block is not run: it is in {reason}"))
                 continue
@@ -158,6 +155,12 @@ class Reading:
             title = first_line(block.item or block.lead or heading) or group
             steps.append(Step(language, block.text, block.line, title, group, timeout))
         return tuple(steps)
+
+    def why_no_steps(self) -> str:
+        """Name the first blocks that might have been steps, by line and language; "" where there is none."""
+        blocks = [b for role, b in self.blocks if b.kind == "fence" and role not in ("criteria", *_NOT_RUN)]
+        told = (f"is in `{b.info.split()[0]}`" if b.info else "names no language" for b in blocks[:3])
+        return ", ".join(f"the block at line {b.line - 1} {how}" for b, how in zip(blocks, told, strict=False))
 
     def context(self) -> dict[str, str]:
         said: dict[str, list[str]] = {}
@@ -182,15 +185,14 @@ class Reading:
             return
         found.append(Criterion(text, block.line, check))
 
-    def _runnable(self, block: Block) -> tuple[str, float | None] | None:
-        """Give the language and timeout of a fence that is to be run; None when it only shows something."""
+    def _runnable(self, block: Block, *, shows: bool = False) -> tuple[str, float | None] | None:
+        """Give the language and timeout of a fence that is to be run; None when it only shows something, as `shows`."""
         words = block.info.split()
         language = words[0].lower() if words else ""
         if language not in LANGUAGES:
             if language in _NEARLY:
-                self.notes.append(
-                    Note(block.line, f"a `{language}` block is not run; write `{_NEARLY[language]}` to run it")
-                )
+                fix = f"write `{_NEARLY[language]}` to run it"
+                self.notes.append(Note(block.line - 1, f"a `{language}` block is not run", "" if shows else fix))
             return None
         self._bounded(block.text, block.line)
         timeout = None
@@ -252,8 +254,8 @@ def _by_labels(blocks: tuple[Block, ...]) -> list[tuple[str, Block]]:
         if block.headings != headings:
             role, headings = "", block.headings
         label = _LABEL.fullmatch(block.text) if block.kind == "paragraph" and not block.quoted else None
-        named = _ROLE_OF.get(_words(label[1])) if label else None
-        if label is None or named is None:
+        named = role_of(label[1]) if label else ""
+        if label is None or not named:
             found.append((role, block))
             continue
         role = named
@@ -264,13 +266,22 @@ def _by_labels(blocks: tuple[Block, ...]) -> list[tuple[str, Block]]:
 
 def _role_under(headings: tuple[str, ...]) -> str:
     for heading in reversed(headings):
-        if role := _ROLE_OF.get(_words(heading)):
+        if role := role_of(heading):
             return role
     return ""
 
 
-def _words(heading: str) -> str:
-    return re.sub(r"[^a-z ]", "", heading.lower()).strip()
+def _slips(document: Document) -> list[Note]:
+    """Tell of each heading that is none of ours, but nearly."""
+    meant: dict[str, str] = {}
+    notes = []
+    for line, outer, heading in document.sections:
+        if heading not in meant:
+            meant[heading] = meant_by(heading)
+        near = meant[heading]
+        if near and _role_under(outer) != role_of(near):
+            notes.append(Note(line, f"the heading '{first_line(heading)}' means nothing here", f"did you mean {near}?"))
+    return notes
 
 
 def _items_or_paragraphs(section: list[Block]) -> list[Block]:

@@ -200,13 +200,17 @@ class _Resolution:
             goal.goal()  # what the agent would refuse is refused here
             criteria = goal.criteria()
             if config.get("sdk") == "script" and not goal.steps():
-                self.declared.complain(
-                    f"{file} has no step that `sdk: script` can run: the run will end at once, its goal not met",
-                    NO_STEPS_FIX, *path, severity="warning",
-                )  # fmt: skip
+                blocks = f" ({named})" if (named := goal.why_no_steps()) else ""
+                what = (
+                    f"{file} has no step that `sdk: script` can run{blocks}: the run will end at once, its goal not met"
+                )
+                self.declared.complain(what, NO_STEPS_FIX, *path, severity="warning")
             elif config.get("sdk") != "script" and not goal.document.blocks:
                 what = f"{file} is nothing but a title, and that is all its agent will be asked"
                 self.declared.complain(what, EMPTY_FIX, *path, severity="warning")
+            for note in goal.notes:
+                if note.fix:
+                    self.declared.complain(f"{file}:{note.line}: {note.text}", note.fix, *path, severity="warning")
         except ManifestError as error:
             self.declared.complain(f"{error.where}: {error.what}", error.fix or "correct the goal", *path)
             return

@@ -174,10 +174,47 @@ def test_a_goal_without_a_step_is_told_beforehand_where_only_steps_are_run(sweep
     sweeper.deploy("attic", "workload: sweeper\ngoal:\n  inline: |\n    # Only words\n")
     problems = {p.name: p for p in sweeper.load().problems}
     assert {name: p.severity for name, p in problems.items()} == {"hall": "warning", "attic": "warning"}
-    assert "sweep.md has no step that `sdk: script` can run" in problems["hall"].what
+    told = "sweep.md has no step that `sdk: script` can run (the block at line 9 is in `console`)"
+    assert told in problems["hall"].what
     assert problems["attic"].where.endswith("attic.yaml:7:5 spec.goal.inline")
     assert "```sh" in problems["hall"].fix
     assert {p.severity for p in sweeper.load(strict=True).problems} == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what", "fix"),
+    [
+        (
+            "## Success Criteria",
+            "## Sucess Criteria",
+            "13: the heading 'Sucess Criteria'",
+            "did you mean Success Criteria?",
+        ),
+        ("## Success Criteria", "Success\n---", "13: the heading 'Success'", "did you mean Success Criteria?"),
+        ("## Success Criteria", "### Definition of Done (all)", "13: the heading", "did you mean Definition of Done?"),
+        (
+            "## Goal",
+            "## Constraits\n\n- Softly.\n\n## Goal",
+            "3: the heading 'Constraits'",
+            "did you mean Constraints?",
+        ),
+        ("- Clean:", "```shell\nfalse\n```\n\n- Clean:", "15: a `shell` block is not run", "write `sh` to run it"),
+        ("## Success", "```py\nprint()\n```\n\n## Success", "13: a `py` block is not run", "write `python` to run it"),
+    ],
+)
+def test_a_slip_in_a_goal_is_told_with_its_line(sweeper: Fleet, old: str, new: str, what: str, fix: str) -> None:
+    sweeper.write("sweeper/sweep.md", GOAL.replace(old, new))
+    (problem,) = sweeper.load().problems
+    assert (problem.severity, problem.fix) == ("warning", fix)
+    assert problem.what.startswith(f"sweep.md:{what}")
+
+
+@pytest.mark.parametrize(
+    "heading", ["Step 1", "Tasks", "Content", "Roles", "Note", "Inclusion criteria", "Success stories"]
+)
+def test_a_heading_of_its_own_is_no_slip(sweeper: Fleet, heading: str) -> None:
+    sweeper.write("sweeper/sweep.md", GOAL.replace("## Steps", f"## {heading}\n\nText.\n\n## Steps"))
+    assert sweeper.load().problems == ()
 
 
 def test_a_goal_of_another_workload_is_opaque(fleet: Fleet) -> None:

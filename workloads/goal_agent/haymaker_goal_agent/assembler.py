@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.commands import EMPTY_FIX, NO_STEPS_FIX
+from agent_haymaker.goals.reading import read_goal
 from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
 from haymaker_goal_agent.sdks import SDKS
 
@@ -71,7 +72,8 @@ def _missing(
     if sdk == "script" and not any(phase.steps for phase in plan.phases):
         models = ", ".join(sdk.name for sdk in SDKS.values() if sdk.has_model)
         fix = f"{NO_STEPS_FIX}; or choose an sdk with a model: {models}"
-        missing.append(("the goal has no step that sdk `script` can run", fix))
+        blocks = f" ({named})" if (named := read_goal(goal.raw_prompt).why_no_steps()) else ""
+        missing.append((f"the goal has no step that sdk `script` can run{blocks}", fix))
     given = {skill.name for skill in skill_set.skills}
     if lacking := [skill for skill in plan.required_skills if skill not in given]:
         missing.append((f"skills are missing: {', '.join(lacking)}", "synthesize skills from this very plan"))

@@ -77,7 +77,7 @@ def generate_agent(goal: Path, out: Path | None, *, sdk: str, name: str, force: 
         criteria=len(read.criteria),
         checks=sum(criterion.check is not None for criterion in read.criteria),
         needs=needs_of(bundle),
-        notes=tuple(f"{goal}:{note.line}: {note.text}" for note in read.notes),
+        notes=tuple(f"{goal}:{note.line}: {note}" for note in read.notes),
     )
 
 

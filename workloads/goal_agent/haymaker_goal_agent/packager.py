@@ -126,7 +126,7 @@ def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
         "sdk": bundle.sdk,
         "constraints": list(goal.constraints),
         "criteria": [_criterion(criterion) for criterion in goal.criteria],
-        "notes": [f"prompt.md:{note.line}: {note.text}" for note in goal.notes],
+        "notes": [f"prompt.md:{note.line}: {note}" for note in goal.notes],
         "phases": [phase_record(phase) for phase in plan.phases],
         "required_skills": list(plan.required_skills),
         "tools": [{"name": tool.name, "description": tool.description} for tool in bundle.tools],
