@@ -33,6 +33,11 @@ class LogReader:
         """True once a log was found."""
         return self._file is not None
 
+    @property
+    def written_at(self) -> float:
+        """When the log was last written to, in seconds since the epoch; 0 where there is none."""
+        return os.fstat(self._file.fileno()).st_mtime if self._file is not None else 0.0
+
     def tail(self, lines: int) -> Iterator[bytes]:
         """Give the last `lines` lines, those of a rotated log included where this one has too few."""
         self._reopen()

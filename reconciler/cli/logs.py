@@ -38,7 +38,10 @@ def run(*, name: str, follow: bool, lines: int, previous: bool, run: str | None,
     handle = _handle(entry, name, past, previous=previous, key=run)
     _say_which(app, entry, name, past, handle.key)
     reader = LogReader(lambda file: app.engine.open_file(handle, file), _secrets(sources, app, handle))
-    _print(_since(reader.tail(lines), after) if after else reader.tail(lines))
+    begun = (
+        entry.run.started_at if entry is not None and entry.run is not None and entry.run.key == handle.key else None
+    )
+    _print(_since(reader, lines, after, begun or 0.0) if after else reader.tail(lines))
     if follow:
         _follow(app, handle, reader)
     if not reader.has_log:
@@ -151,15 +154,26 @@ def _print(pieces: Iterable[bytes]) -> None:
     out.flush()
 
 
-def _since(pieces: Iterable[bytes], after: float) -> list[bytes]:
-    """Leave out lines that say they are older; a line that tells no time belongs to the one before it."""
-    kept, keeps = [], True
-    for line in b"".join(pieces).splitlines(keepends=True):
+def _since(reader: LogReader, lines: int, after: float, begun: float) -> list[bytes]:
+    """
+    Leave out lines that are older; a line that tells no time belongs to the one before it.
+
+    The first ones that tell none are from after the run began and from before the log was last written. Where that
+    decides nothing they are shown, and that is said.
+    """
+    text = b"".join(reader.tail(lines))
+    kept, keeps, undated = [], reader.written_at >= after, True
+    unsure = 0
+    for line in text.splitlines(keepends=True):
         stamp = _STAMP.match(line)
         if stamp is not None:
-            keeps = _seconds_of(stamp) >= after
+            keeps, undated = _seconds_of(stamp) >= after, False
         if keeps:
             kept.append(line)
+            unsure += undated and begun < after
+    if unsure:
+        what = "1 line that tells" if unsure == 1 else f"{unsure} lines that tell"
+        print(f"{what} no time may be older: --since goes by the time that a line begins with", file=sys.stderr)
     return kept
 
 
@@ -191,7 +205,8 @@ COMMAND = Command(
     help=f"""Show what the agent of a deployment wrote ({LOG}).
 
     Values of secrets that its manifest names are masked. With -f it goes on until the run has ended.
-    --since leaves out lines that begin with an older time (read as UTC).
+    --since leaves out lines that begin with an older time (read as UTC), and those without one where the log was last
+    written before; stderr says how many lines may be older all the same.
     """,
     takes=(
         NAME,

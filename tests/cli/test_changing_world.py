@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING
 
 from conftest import make_cli
@@ -70,6 +71,18 @@ def test_waiting_ends_when_another_process_deletes(own: Cli) -> None:
     assert (waiting.returncode, out, err) == (0, "keeper: deleted\n", "")
     assert "removed" in own("runs", "keeper", "-o", "wide").out
     assert own("logs", "keeper", "-n", "1").code == 0
+
+
+def test_lines_without_a_time_are_left_out_once_their_log_is_older_and_told_where_nobody_knows(own: Cli) -> None:
+    assert own("apply", "-f", "manifests", "--only", "keeper").code == 0
+    assert eventually(lambda: "token" in own("logs", "keeper", "-n", "1").out, within=10)
+    within = own("logs", "keeper", "-n", "2", "--since", "1h")
+    assert (within.out.count("\n"), within.err) == (2, ""), "the whole run is younger"
+    assert (own("logs", "keeper", "--since", "0s").out, own("logs", "keeper", "--since", "0s").err) == ("", "")
+    [log] = own.home.rglob("agent.log")
+    os.utime(log, (time.time() + 3600,) * 2)
+    unsure = own("logs", "keeper", "-n", "2", "--since", "0s")
+    assert (unsure.out, unsure.err.partition(":")[0]) == (within.out, "2 lines that tell no time may be older")
 
 
 def test_an_edit_is_told_until_a_pass_has_read_it(own: Cli) -> None:
