@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.model import Desired, Observed
 
 RESTARTED_AT = "haymaker/restartedAt"
+IN_PLACE = "the manifest changed in fields that need no restart"
 LOOK_AT_USAGE = 5.0  # seconds until a run that has a budget is worth another look
 
 
@@ -48,7 +49,7 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
     if want.stopped:
         # Nothing runs, so a new spec needs no stop and no start: it is taken over for the next start.
         if seen.digest != want.digest or _differs_in_place(want, seen):
-            return Finding(Verdict.OUTDATED, "the manifest changed; it stays stopped")
+            return Finding(Verdict.OUTDATED, _what_differs(want, seen, "the manifest changed; it stays stopped"))
         return Finding(Verdict.IDLE, "stopped as declared")
     if seen.digest != want.digest:
         return _classify_drift(want, seen)
@@ -67,7 +68,7 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
             return Finding(Verdict.WAITING_FOR_END, "the manifest changed; OnCompletion lets this run end first")
         return _classify_drift(want, seen)
     if _differs_in_place(want, seen) or seen.suspended:
-        return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
+        return Finding(Verdict.OUTDATED, _what_differs(want, seen, IN_PLACE))
     if seen.stalled:
         verdict = Verdict.STALLED if want.on_stalled == "report" else Verdict.OVERDUE
         return Finding(verdict, f"{seen.stalled}; run.onStalled is {want.on_stalled}")
@@ -82,7 +83,14 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
 
 def _differs_in_place(want: Desired, seen: Observed) -> bool:
     """Tell whether something differs that needs no restart; a digest that is no longer held is such a thing."""
-    return seen.settings != want.settings or seen.held != want.instead_of
+    return seen.settings != want.settings or seen.held != want.instead_of or seen.record_missing
+
+
+def _what_differs(want: Desired, seen: Observed, changed: str) -> str:
+    """Say `changed`, unless all there is to do is to write the state record."""
+    same = (seen.digest, seen.settings, seen.held) == (want.digest, want.settings, want.instead_of)
+    only_record = same and seen.record_missing and not seen.suspended
+    return "its state record is missing: it is written again" if only_record else changed
 
 
 def _classify_drift(want: Desired, seen: Observed) -> Finding:
@@ -117,7 +125,7 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
         )
     if not needs_another_run(want, seen):
         if _differs_in_place(want, seen) or seen.suspended:
-            return Finding(Verdict.OUTDATED, "the manifest changed in fields that need no restart")
+            return Finding(Verdict.OUTDATED, _what_differs(want, seen, IN_PLACE))
         return Finding(Verdict.COMPLETED, _how_it_ended(seen))
     # The same caps again would be spent again; a period's are another matter, and the purse's.
     budget = want.spec.get("budget") or {}

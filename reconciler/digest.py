@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from reconciler.manifest.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from reconciler.model import Desired, Json
+    from reconciler.model import Desired, Json, Observed
 
 DIGEST_VERSION = "1"
 RESTARTED_AT = "haymaker/restartedAt"
@@ -28,6 +28,8 @@ _DURATIONS = frozenset({
 _SIZES = frozenset({"run.limits.memory", "artifacts.retention.maxBytes"})
 _IN_PLACE_RUN = ("restartPolicy", "backoffLimit", "backoff", "terminationGracePeriod", "sideEffects")
 _IN_PLACE = ("update", "success", "artifacts", "dependsOn", "deletionPolicy", "protect", "budget")
+_STALL_RUN = ("progressDeadline", "onStalled")
+_SWITCHES = ("desiredState", "suspend", "renamedFrom")  # each has a verdict of its own
 TASK_PROGRESS_SECONDS = 900.0  # a task's run.progressDeadline where its manifest has none; a service then has none
 _NOT_SHOWN = frozenset({"inPlaceConfig"})
 _LONG = 60
@@ -90,6 +92,38 @@ def _stall_settings(run: Json) -> dict[str, Any]:
     usual = {"progressDeadline": None if run["mode"] == "service" else TASK_PROGRESS_SECONDS, "onStalled": "report"}
     given = {"progressDeadline": run.get("progressDeadline") or None, "onStalled": run.get("onStalled")}
     return {key: _plain(value) for key, value in given.items() if value != usual[key]}
+
+
+def changes_of(want: Desired, seen: Observed, *, anew: bool = True) -> tuple[str, ...]:
+    """
+    Say field by field what a deployment takes over from its manifest; without `anew`, while its digest stays as it is.
+    """
+    changes = diff_specs(seen.spec, want.spec)
+    if not anew and seen.digest != want.digest:
+        in_place = tuple(want.spec.get("inPlaceConfig", ()))
+        changes = tuple(change for change in changes if _applies_in_place(change.partition(" ")[0], in_place))
+    return (*changes, *_diff_words("labels", seen.labels, want.labels),
+            *_diff_words("annotations", seen.annotations, want.annotations))  # fmt: skip
+
+
+def _applies_in_place(path: str, in_place_config: tuple[str, ...]) -> bool:
+    top, _, rest = path.partition(".")
+    field = rest.partition(".")[0].partition("[")[0]
+    match top:
+        case "run":
+            return field in (*_IN_PLACE_RUN, *_STALL_RUN)
+        case "config":
+            return field in in_place_config
+        case _:
+            return top.partition("[")[0] in (*_IN_PLACE, *_SWITCHES)
+
+
+def _diff_words(kind: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    return [
+        _change(f"{kind}.{key}", old.get(key), new.get(key))
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
 
 
 def diff_specs(old: Json, new: Json) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def observe(
         seen, entry = _see(entry, looked.get(name), engine, now)
         doubt = inventory.doubts.get(entry.fleet, "") or _doubt(entry, states, home)
         if doubt == _GONE:
-            seen, doubt = replace(seen, settings=""), ""  # so that the plan writes it again
+            seen, doubt = replace(seen, record_missing=True), ""
         world.seen[name] = replace(seen, doubt=doubt) if doubt else seen
         world.entries[name] = entry
     return world

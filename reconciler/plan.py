@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from agent_haymaker.lean import replace
-from reconciler.classify import can_revert, classify, failures_after, needs_another_run
-from reconciler.digest import diff_specs
+from reconciler.classify import IN_PLACE, can_revert, classify, failures_after, needs_another_run
+from reconciler.digest import changes_of
 from reconciler.draft import Draft
 from reconciler.model import BUDGET_SPENT_CODE, Plan, RunPhase, Verb, Verdict
 from reconciler.order import by_dependency, find_renames
@@ -105,7 +105,8 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
             draft.leave(name, found.verdict, reason, blocked=True)
         case Verdict.SUSPENDED:
             if seen is not None and not seen.suspended:
-                draft.add(Verb.UPDATE, name, reason, after=after, changes=("suspend false → true",))
+                changes = changes_of(want, seen, anew=False)
+                draft.add(Verb.UPDATE, name, IN_PLACE, after=after, changes=changes or ("suspend false → true",))
             draft.leave(name, found.verdict, reason)
         case Verdict.MISSING:
             plan_create(draft, want, after)
@@ -116,7 +117,9 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
             assert seen is not None
             _plan_record(draft, want, seen, reason, after)
         case Verdict.UNWANTED:
-            draft.stop(name, reason, after=after)
+            assert seen is not None
+            changes = changes_of(want, seen, anew=False)
+            draft.stop(name, _cause(reason, changes), after=after, changes=changes)
         case Verdict.OVERDUE:
             assert seen is not None
             _plan_end_of_stalled(draft, want, seen, reason, after)
@@ -131,11 +134,11 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
             plan_revert(draft, want, seen, reason, after)
         case Verdict.OUTDATED:
             assert seen is not None
-            changes = _in_place_changes(want, seen)
-            draft.add(Verb.UPDATE, name, reason, after=after, changes=changes)
+            draft.add(Verb.UPDATE, name, reason, after=after, changes=changes_of(want, seen))
         case Verdict.FAILED | Verdict.HALTED:
             assert seen is not None
-            plan_start(draft, want, reason, after)
+            changes = changes_of(want, seen)
+            plan_start(draft, want, _cause(reason, changes), after, changes=changes)
         case Verdict.BACKING_OFF:
             assert found.wait is not None
             draft.waits.append(found.wait)
@@ -148,6 +151,11 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
             raise AssertionError(f"{found.verdict} needs no manifest, and {name} has one")
         case _ as never:
             assert_never(never)
+
+
+def _cause(reason: str, changes: tuple[str, ...]) -> str:
+    """Give why a run is stopped or started; a desiredState that changed stands among the changes."""
+    return "the manifest changed" if any(change.startswith("desiredState ") for change in changes) else reason
 
 
 def _plan_record(draft: Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
@@ -172,7 +180,8 @@ def _plan_end_of_stalled(draft: Draft, want: Desired, seen: Observed, reason: st
 
 
 def _plan_end_of_spender(draft: Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
-    number = draft.stop(want.name, f"its budget is spent: {reason}", after=after, overspent=seen.overrun)
+    cause, changes = f"its budget is spent: {reason}", changes_of(want, seen, anew=False)
+    number = draft.stop(want.name, cause, after=after, overspent=seen.overrun, changes=changes)
     if seen.digest != want.digest:
         ended = replace(seen, phase=RunPhase.ENDED, recorded=True, overrun="", over_budget=seen.overrun)
         _plan_pair(draft, want, replace(ended, ended_at=draft.now, failures=failures_after(want, ended)), (number,))
@@ -182,17 +191,3 @@ def _plan_end_of_overtime(draft: Draft, want: Desired, seen: Observed, reason: s
     number = draft.stop(want.name, reason, after=after, overtime=True)
     ended = replace(seen, phase=RunPhase.ENDED, overtime="", succeeded=False, exit_text="stopped at its timeout")
     _plan_pair(draft, want, replace(ended, ended_at=draft.now), (number,))
-
-
-def _in_place_changes(want: Desired, seen: Observed) -> tuple[str, ...]:
-    changes = list(diff_specs(seen.spec, want.spec))
-    for kind, old, new in (
-        ("labels", seen.labels, want.labels),
-        ("annotations", seen.annotations, want.annotations),
-    ):
-        changes.extend(
-            f"{kind}.{key} {old.get(key, 'none')} → {new.get(key, 'none')}"
-            for key in sorted({*old, *new})
-            if old.get(key) != new.get(key)
-        )
-    return tuple(changes)

@@ -56,16 +56,25 @@ class Summary:
 
 
 def plan_lines(plan: Plan, *, unchanged: bool = False) -> list[Line]:
-    """Give a plan's lines; the two halves of a replacement are one. With `unchanged`, what is left alone too."""
+    """
+    Give a plan's lines; the two halves of a replacement are one. With `unchanged`, what is left alone too.
+
+    What a creation waits for is not said again where a line of its own says that it is blocked.
+    """
     stopped = {a.name for a in plan.actions if a.replaces and a.verb is Verb.STOP}
-    lines = [_line(a) for a in plan.actions if not (a.replaces and a.verb is Verb.START and a.name in stopped)]
+    told = {(item.name, item.reason) for item in plan.left if item.blocked}
+    lines = [
+        _line(a, a.cause if (a.name, a.waits) in told else a.reason)
+        for a in plan.actions
+        if not (a.replaces and a.verb is Verb.START and a.name in stopped)
+    ]
     lines += [_left_line(item) for item in plan.left if unchanged or item.blocked or item.verdict in _WAITING]
     return lines
 
 
-def _line(action: Action) -> Line:
+def _line(action: Action, cause: str) -> Line:
     word = "revert" if action.reverts else "replace" if action.replaces else action.verb.value
-    return Line(_SYMBOLS.get(word, "~"), word, action.name, action.reason, action.changes)
+    return Line(_SYMBOLS.get(word, "~"), word, action.name, cause, action.changes)
 
 
 def _left_line(item: LeftAlone) -> Line:

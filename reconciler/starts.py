@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.lean import dataclass
 from reconciler.dependencies import HOLDS, Outlook, outlook
-from reconciler.digest import diff_specs
+from reconciler.digest import changes_of, diff_specs
 from reconciler.model import RunPhase, Verb, Verdict, short
 from reconciler.revert import stand_in
 
@@ -49,11 +49,11 @@ def plan_start(draft: Draft, want: Desired, reason: str, after: tuple[int, ...],
 
 
 def plan_replace(draft: Draft, want: Desired, seen: Observed, reason: str, after: tuple[int, ...]) -> None:
-    changes = diff_specs(seen.spec, want.spec) or (reason,)
+    of_spec, changes = diff_specs(seen.spec, want.spec), changes_of(want, seen)
     goal = want.spec.get("goal") or {}
-    if changes == ("goal (changed)",) and goal.get("file"):
+    if of_spec == ("goal (changed)",) and goal.get("file"):
         reason = f"{goal['file']} changed since it was deployed"
-    elif all(change.startswith("workload.") for change in changes):
+    elif of_spec and all(change.startswith("workload.") for change in of_spec):
         reason = f"its workload {want.workload} changed since it was deployed"
     if seen.phase is RunPhase.RUNNING:
         # What waits for something else first keeps its old run until then: a gap helps nobody.
@@ -76,8 +76,7 @@ def plan_revert(draft: Draft, want: Desired, seen: Observed, reason: str, after:
     assert seen.kept is not None, "whoever reverts knows to what"
     back = stand_in(want, seen.kept)
     cause = f"{reason}; {short(want.digest)} is held, and {short(back.digest)}, the last healthy one, runs instead"
-    changes = diff_specs(seen.spec, back.spec)
-    plan_start(draft, back, cause, after, replaces=True, reverts=reason, changes=changes)
+    plan_start(draft, back, cause, after, replaces=True, reverts=reason, changes=changes_of(back, seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from reconciler.cli.output import DOCUMENTS, age, clean, document, paint, utc
 from reconciler.cli.show import COLOURS, checks_lines, next_line, run_line, status_of, to_json
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import look
-from reconciler.digest import diff_specs
+from reconciler.digest import changes_of
 from reconciler.history import Gone, what_became
 from reconciler.inventory import load_inventory
 from reconciler.journal import read_backwards
@@ -121,7 +121,7 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
         left=left,
         done=done,
         trouble=trouble,
-        changes=diff_specs(seen.spec, want.spec) if want is not None and seen is not None and seen.spec else (),
+        changes=changes_of(want, seen) if want is not None and seen is not None and seen.spec else (),
         planned=_planned(done, name),
         waits=_waits(done, want),
         problems=problems,

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.classify import RESTARTED_AT
 from reconciler.model import Outcome, OutcomeStatus, RunPhase, Verb, Verdict
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
-from reconciler.report import outcomes_text, plan_text, summarise
+from reconciler.report import outcomes_text, plan_json, plan_text, summarise
 from tests.core.words import FLEET, NOW, desired, ended, observed
 
 PRUNE = Removals(refusal="")
@@ -186,6 +187,68 @@ def test_a_broken_manifest_without_a_good_past_is_blocked():
     made = plan([], broken={"mailer": "its manifest is wrong"})
     assert left(made, "mailer").verdict is Verdict.INVALID
     assert summarise(made).blocked == 1
+
+
+IN_PLACE = {"protect": True, "run": {"mode": "service", "backoffLimit": 3}, "desiredState": "running", "suspend": False}
+
+
+@pytest.mark.parametrize(
+    ("switch", "seen", "facts", "verb", "cause"),
+    [
+        ({"desiredState": "stopped"}, observed(), {"stopped": True}, "stop", "the manifest changed"),
+        ({"desiredState": "running"}, observed(phase=RunPhase.STOPPED, recorded=True, stopped=True), {}, "start",
+         "the manifest changed"),
+        ({"suspend": True}, observed(), {"suspend": True}, "update",
+         "the manifest changed in fields that need no restart"),
+        ({}, ended(code=1, service=True), {}, "start", "its run ended (exit code 1)"),
+        ({}, observed(overrun="$2 of $1 spent"), {}, "stop", "its budget is spent: $2 of $1 spent, and it goes on"),
+        ({}, observed(), {"digest": "1:b"}, "stop", "mailer.yaml changed since it was deployed"),
+    ],
+)  # fmt: skip
+def test_whatever_is_done_lists_every_field_that_is_taken_over_with_it(switch, seen, facts, verb, cause):
+    """What apply takes over beside a stop, a start or a replacement is what a reviewer has to see; protection first."""
+    was = {**IN_PLACE, **{key: {"stopped": "running", "running": "stopped"}.get(value, False)
+                          for key, value in switch.items()}}  # fmt: skip
+    seen = replace(seen, spec=was, labels={"x": "one"}, annotations={}, settings="before")
+    spec = {**IN_PLACE, **switch, "protect": False, "run": {"mode": "service", "backoffLimit": 9}}
+    want = desired(spec=spec, labels={"x": "two"}, annotations={"why": "tidy"}, service=True, restart_policy="Always",
+                   **facts)  # fmt: skip
+    action = plan([want], [seen]).actions[0]
+    assert (action.verb.value, action.cause) == (verb, cause)
+    switched = {f"{key} {str(was[key]).lower()} → {str(value).lower()}" for key, value in switch.items()}
+    assert set(action.changes) == {
+        "protect true → false", "run.backoffLimit 3 → 9", "labels.x one → two", "annotations.why none → tidy",
+        *switched,
+    }  # fmt: skip
+
+
+def test_a_stop_does_not_list_what_only_a_later_start_takes_over():
+    now = {"config": {"workers": 25, "word": "b"}, "inPlaceConfig": ["word"]}
+    before = {"config": {"workers": 10, "word": "a"}, "inPlaceConfig": ["word"]}
+    (action,) = plan([desired(digest="1:b", stopped=True, spec=now)], [observed(spec=before)]).actions
+    assert action.changes == ("config.word a → b",)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_state_record_that_is_gone_is_written_again_and_no_manifest_is_blamed(stopped):
+    phase = RunPhase.STOPPED if stopped else RunPhase.RUNNING
+    seen = observed(phase=phase, recorded=stopped, record_missing=True)
+    (action,) = plan([desired(stopped=stopped)], [seen]).actions
+    assert (action.verb, action.changes) == (Verb.UPDATE, ())
+    assert action.cause == "its state record is missing: it is written again"
+    (action,) = plan([desired(stopped=stopped, settings="other")], [seen]).actions
+    assert action.cause.startswith("the manifest changed")
+
+
+def test_nothing_is_said_twice_in_a_line_or_beside_it():
+    asked = desired(digest="1:c", spec=observed().spec, annotations={RESTARTED_AT: "today"})
+    made = plan([asked, desired("new")], [observed()], unresolved={"new": "its TOKEN is not set"})
+    assert plan_text(made).splitlines()[:3] == [
+        "-/+ replace mailer  a restart was asked for: annotations.haymaker/restartedAt none → today",
+        "  + create new      no deployment holds this name",
+        "  ! blocked new     its TOKEN is not set",
+    ]
+    assert plan_json(made)["actions"][2]["waits"] == "its TOKEN is not set"
 
 
 def test_suspending_is_recorded_and_touches_nothing():
