@@ -38,11 +38,11 @@ DRAFT_SUFFIX = ".draft"
 _FIXES = {
     errno.ENOSPC: "free some space on that disk, then run the command again",
     errno.EDQUOT: "free some of your quota on that disk, then run the command again",
-    errno.EACCES: "give this user write permission there, or set HAYMAKER_HOME to a folder of its own",
-    errno.EPERM: "give this user write permission there, or set HAYMAKER_HOME to a folder of its own",
-    errno.EROFS: "the filesystem is read-only: set HAYMAKER_HOME to a folder on a writable one",
-    errno.ENOENT: "the folder is gone: make it again, or set HAYMAKER_HOME to the right one",
-    errno.ENOTDIR: "something on that path is a file: move it away, or set HAYMAKER_HOME elsewhere",
+    errno.EACCES: "give this user write permission there, or {elsewhere}",
+    errno.EPERM: "give this user write permission there, or {elsewhere}",
+    errno.EROFS: "the filesystem is read-only: {elsewhere}",
+    errno.ENOENT: "the folder is gone: make it again, or {elsewhere}",
+    errno.ENOTDIR: "something on that path is a file: move it away, or {elsewhere}",
     errno.ENAMETOOLONG: "use a shorter name",
     errno.EMFILE: "this process has too many open files: raise `ulimit -n`",
     errno.ENFILE: "the host has too many open files: close some programs",
@@ -50,20 +50,31 @@ _FIXES = {
 }
 
 
-def platform_error(error: OSError, doing: str, path: Path | str) -> PlatformError:
-    """Give the error that tells a person what the host refused; `doing` completes "could not ..."."""
-    return PlatformError(
-        f"could not {doing}: {error.strerror or error}",
-        where=str(path),
-        fix=_FIXES.get(error.errno or 0, "check the path and its disk, then run the command again"),
-    )
+OTHER_HOME = "set HAYMAKER_HOME to a folder of its own that can be written"
+OTHER_OUT = "give another --out"
+
+
+def platform_error(error: OSError, doing: str, path: Path | str, *, elsewhere: str = OTHER_HOME) -> PlatformError:
+    """
+    Give the error that tells a person what the host refused.
+
+    `doing` completes "could not ...", `elsewhere` is what to do where that place will not do.
+    """
+    fix = _FIXES.get(error.errno or 0, "check the path and its disk, then run the command again")
+    what = f"could not {doing}: {error.strerror or error}"
+    return PlatformError(what, where=str(path), fix=fix.format(elsewhere=elsewhere))
 
 
 # ---- writing ----------------------------------------------------------------------------------------------
 
 
 def write_record(
-    path: Path, record: Mapping[str, Any] | str | bytes, *, durable: bool = True, folder_too: bool = True
+    path: Path,
+    record: Mapping[str, Any] | str | bytes,
+    *,
+    durable: bool = True,
+    folder_too: bool = True,
+    elsewhere: str = OTHER_HOME,
 ) -> None:
     """
     Put `record` at `path`, so that whoever reads sees the old content or the new one, never a part.
@@ -71,6 +82,7 @@ def write_record(
     A mapping is written as one line of JSON, text as UTF-8. The folder must exist. With `durable` the content
     and its name are on the disk when this returns; without, a power cut may give the old record back. Who writes
     many records into one folder says `folder_too=False` and calls `sync_dir` once at the end.
+    `elsewhere` is that of `platform_error`.
 
     Raises:
         PlatformError: the host refused; `path` is as it was, and the draft is gone.
@@ -93,7 +105,7 @@ def write_record(
         if durable and folder_too:
             sync_dir(path.parent)
     except OSError as error:
-        raise platform_error(error, "write the record", path) from error
+        raise platform_error(error, "write the record", path, elsewhere=elsewhere) from error
     finally:
         if made:
             with contextlib.suppress(OSError):

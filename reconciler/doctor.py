@@ -99,7 +99,11 @@ def _home(app: App) -> Iterator[Checked]:
         closed = f"{app.home} is closed to this user (uid {os.geteuid()}): it is {whose}"
         yield Checked("home", "fail", f"{closed}. {_NOT_LOOKED}", fix)
     elif not os.access(app.home, os.W_OK):
-        yield Checked("home", "fail", f"{app.home} cannot be written", f"chmod u+rwx {app.home}, or chown it")
+        if os.statvfs(app.home).f_flag & os.ST_RDONLY:
+            told, fix = "cannot be written: its filesystem is read-only", f"mount it writable, or {_OWN_HOME} elsewhere"
+        else:
+            told, fix = "cannot be written", f"chmod u+rwx {app.home}, or chown it"
+        yield Checked("home", "fail", f"{app.home} {told}", fix)
     elif found.st_uid != os.geteuid():
         yield Checked("home", "warn", f"{app.home} belongs to another user (uid {found.st_uid})",
                       "run haymaker as that user, or set HAYMAKER_HOME")  # fmt: skip

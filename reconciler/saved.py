@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import StalePlanError, UsageError
-from agent_haymaker.records import read_regular, write_record
+from agent_haymaker.records import OTHER_OUT, read_regular, write_record
 from reconciler.passes import Request
 from reconciler.report import action_json
 
@@ -36,7 +36,7 @@ def save_plan(path: Path, done: Pass) -> None:
         raise UsageError(f"{path} is no regular file", fix="name a file that may be written or replaced")
     request = {**done.request.to_json(), "path": str(Path(done.request.path).absolute())}
     record = {"schema_version": VERSION, "kind": KIND, "request": request, **_digests(done)}
-    write_record(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    write_record(path, json.dumps(record, indent=2, sort_keys=True) + "\n", elsewhere=OTHER_OUT)
 
 
 def read_plan(path: Path) -> tuple[Request, dict[str, Any]]:

@@ -26,7 +26,7 @@ def run_list(*, filename: str, output: str) -> int:
     elif not found:
         print("no workload is declared or installed")
     else:
-        rows = [(w.name, w.version, w.type, w.origin, w.problem or w.description) for w in found.values()]
+        rows = [(w.name, w.version, w.type, w.origin, _problem(w) or w.description) for w in found.values()]
         print(columns(("NAME", "VERSION", "TYPE", "FROM", "DESCRIPTION"), rows))
     return 0
 
@@ -60,6 +60,11 @@ def declared(filename: str) -> dict[str, WorkloadDeclaration]:
     return dict(sorted(found.items()))
 
 
+def _problem(workload: WorkloadDeclaration) -> str:
+    """Say why no deployment can use it, "" where one can."""
+    return workload.problem or (f"it {workload.unrunnable}" if workload.unrunnable else "")
+
+
 def _to_json(workload: WorkloadDeclaration) -> dict[str, Any]:
     return {
         "name": workload.name,
@@ -73,7 +78,7 @@ def _to_json(workload: WorkloadDeclaration) -> dict[str, Any]:
         "configSchema": workload.config_schema,
         "goal": workload.goal or None,
         "credentials": list(workload.credentials),
-        "problem": workload.problem or None,
+        "problem": _problem(workload) or None,
     }
 
 
@@ -84,7 +89,7 @@ def _text(workload: WorkloadDeclaration) -> str:
         if text:
             lines.append(f"  {word:<11} {text}")
 
-    say("problem", workload.problem)
+    say("problem", _problem(workload))
     say("description", workload.description)
     say("type", workload.type)
     say("from", f"{workload.origin}: {workload.source}")
@@ -111,7 +116,7 @@ def _setting(key: str, entry: dict[str, Any]) -> tuple[str, str, str, str]:
 
 LIST = Command(
     run_list,
-    help="""List the workloads that this folder declares and those that are installed.""",
+    help="""List the workloads that this folder declares and those that are installed, and why one cannot run.""",
     takes=(FOLDER, output_option("table", "json", "yaml", "name")),
 )
 INFO = Command(

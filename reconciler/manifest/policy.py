@@ -34,11 +34,8 @@ def usable(declared: Declared, workload: WorkloadDeclaration | None, known: list
             f"workload '{name}' is of type prompt, and {GOAL_RUNTIME}, which runs those, is not installed",
             "install agent-haymaker again", "workload",
         )  # fmt: skip
-    elif not workload.command:
-        declared.complain(
-            f"workload '{name}' has no command; a Python class is not supported yet",
-            "give its workload.yaml a command: [...]", "workload",
-        )  # fmt: skip
+    elif why := workload.unrunnable:
+        declared.complain(f"workload '{name}' {why}", "give its workload.yaml a command: [...]", "workload")
     else:
         return True
     return False

@@ -57,6 +57,11 @@ class WorkloadDeclaration:
     problem: str = ""  # installed, but it cannot be used: why
 
     @property
+    def unrunnable(self) -> str:
+        """Why no deployment can use it, though nothing is wrong with it; "" where one can."""
+        return "" if self.command or self.type == "prompt" else "has no command; a Python class is not supported yet"
+
+    @property
     def line(self) -> int:
         """The line that it is declared in, where it is declared in the folder."""
         line = self.source.rpartition(":")[2]

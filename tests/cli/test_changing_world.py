@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,35 @@ def test_lines_without_a_time_are_left_out_once_their_log_is_older_and_told_wher
     os.utime(log, (time.time() + 3600,) * 2)
     unsure = own("logs", "keeper", "-n", "2", "--since", "0s")
     assert (unsure.out, unsure.err.partition(":")[0]) == (within.out, "2 lines that tell no time may be older")
+
+
+def test_a_place_that_cannot_be_written_is_told_with_what_helps_there(own: Cli) -> None:
+    below = own("plan", "-f", "manifests", "--out", "manifests/fleet.yaml/p.json").err
+    assert "fix: something on that path is a file: move it away, or give another --out" in below
+    fixed = own.folder / "fixed"
+    fixed.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", str(fixed)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        return  # this machine lets this user mount nothing
+    try:
+        said = own("plan", "-f", "manifests/fleet.yaml", "--out", str(fixed / "p.json")).err
+        assert "fix: the filesystem is read-only: give another --out" in said
+        home = own("doctor", HAYMAKER_HOME=str(fixed)).out
+        assert f"{fixed} cannot be written: its filesystem is read-only" in home
+        assert "chmod" not in home
+    finally:
+        subprocess.run(["umount", str(fixed)], check=True)
+
+
+def test_a_workload_that_is_a_class_says_where_it_is_listed_that_it_cannot_run_yet(own: Cli) -> None:
+    (own.folder / "counter").mkdir()
+    (own.folder / "counter/workload.yaml").write_text('name: counter\nversion: "1"\nentrypoint: "counter:Counter"\n')
+    why = "it has no command; a Python class is not supported yet"
+    listed = own("workload", "list", "-f", "manifests").out.splitlines()
+    assert [line.split()[0] for line in listed if why in line] == ["counter"]
+    assert f"problem     {why}" in own("workload", "info", "counter", "-f", "manifests").out
+    found = json.loads(own("workload", "list", "-f", "manifests", "-o", "json").out)["items"]
+    assert {w["name"]: w["problem"] for w in found if w["problem"]} == {"counter": why}
 
 
 def test_an_edit_is_told_until_a_pass_has_read_it(own: Cli) -> None:

@@ -127,5 +127,6 @@ def test_what_cannot_be_made_is_told_by_its_place_and_nothing_is_written(here, c
     told = capsys.readouterr()
     assert f"\n  where: {where}" in told.err
     assert "\n  fix: " in told.err
+    assert ("give another --out" in told.err) == ("--out" in words)
     assert told.out == ""
     assert sorted(str(path) for path in here.rglob("*")) == before

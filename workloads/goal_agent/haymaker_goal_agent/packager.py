@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.records import platform_error, write_record
+from agent_haymaker.records import OTHER_OUT, platform_error, write_record
 from haymaker_goal_agent.sdks import SDKS
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class GoalAgentPackager:
         try:
             self._write(files_of(bundle))
         except OSError as error:
-            raise platform_error(error, "write the agent's files", error.filename or self._output_dir) from error
+            where = error.filename or self._output_dir
+            raise platform_error(error, "write the agent's files", where, elsewhere=OTHER_OUT) from error
         return self._output_dir
 
     def _write(self, files: dict[str, bytes]) -> None:
@@ -87,7 +88,7 @@ class GoalAgentPackager:
         for path, content in sorted(files.items()):
             target = self._output_dir / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_record(target, content, durable=False)
+            write_record(target, content, durable=False, elsewhere=OTHER_OUT)
 
 
 def files_of(bundle: GoalAgentBundle) -> dict[str, bytes]:
