@@ -36,7 +36,8 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         assert seen is not None, "nothing desired and nothing observed"
         # The declaration that protected it is gone; the protection was copied into state and is not.
         if seen.protect:
-            return Finding(Verdict.PROTECTED, "no manifest declares it, and protect: true was applied")
+            fix = "to delete it, apply its manifest with protect: false first"
+            return Finding(Verdict.PROTECTED, f"no manifest declares it, and protect: true was applied; {fix}")
         return Finding(Verdict.ORPHANED, "no manifest declares it")
     if want.suspend:
         return Finding(Verdict.SUSPENDED, "suspend: true")

@@ -23,7 +23,7 @@ from reconciler.order import find_renames
 from reconciler.passes import Pass, Request
 from reconciler.plan import make_plan
 from reconciler.revert import in_force, stand_in
-from reconciler.scope import find_desired, find_removals, select_names
+from reconciler.scope import find_desired, find_former, find_removals, select_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,6 +132,8 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
             seen[name] = replace(seen.get(name) or Observed(name, "", fleet, "", 0), doubt=doubt)
         plan = decide()
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
+    if not request.delete and not loaded.single_file and (former := find_former(loaded, inventory)):
+        plan = replace(plan, notes=(*plan.notes, *_former_notes(former, loaded)))
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
     if request.selector and not only:
@@ -195,6 +197,20 @@ def _with_takeover_notes(plan: Plan, loaded: Loaded, world: World) -> Plan:
         for root, names in sorted(taken.items())
     ]
     return replace(plan, notes=(*plan.notes, *notes)) if notes else plan
+
+
+def _former_notes(former: Mapping[str, str], loaded: Loaded) -> list[str]:
+    """Say what runs on under a name that this folder's Fleet no longer has, and how that ends."""
+    notes = []
+    for fleet in sorted(set(former.values())):
+        names = sorted(name for name, was in former.items() if was == fleet)
+        chosen = " ".join(f"--only {name}" for name in names)
+        notes.append(
+            f"left alone: {', '.join(names)}, applied from this folder when its Fleet was {fleet}. Name it {fleet} "
+            f"again, or delete them (`haymaker delete -f {loaded.root} {chosen}`); the next apply deploys what is "
+            f"declared, as fleet {loaded.fleet.name}"
+        )
+    return notes
 
 
 def _without_consent(plan: Plan) -> Plan:

@@ -66,7 +66,7 @@ def make_plan(
     gone = [n for n in sorted(seen) if n not in want and n not in taken and n not in (broken or {})]
     if only is not None:
         gone = [n for n in gone if n in only]
-    plan_removals(draft, [n for n in gone if seen[n].fleet == policy.name], removals)
+    plan_removals(draft, [n for n in gone if seen[n].fleet == policy.name or n in removals.former], removals)
     draft.left.sort(key=lambda item: item.name)
     recheck = min(draft.waits, default=None)
     return Plan(policy.name, tuple(draft.actions), tuple(draft.left), recheck, tuple(draft.notes))

@@ -14,7 +14,7 @@ from reconciler.model import Verb, Verdict
 from reconciler.order import by_dependency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from reconciler.draft import Draft
     from reconciler.model import Observed
@@ -26,9 +26,11 @@ class Removals:
 
     refusal: str = "prune is off"
     partial: bool = False  # only a part of the folder was read: that the rest is not declared there is no news
-    unlimited: bool = False  # `delete -f`: maxDeletions guards against accidents, and this is the opposite of one
-    cause: str = "no manifest declares it"
+    unlimited: bool = False  # maxDeletions does not count: it guards against accidents
+    asked: bool = False  # `delete -f`, the opposite of one
     elsewhere: Mapping[str, str] = field(default_factory=dict)  # name -> the other folder that it was applied from
+    beside: Container[str] = ()  # `delete -f FILE`: what other files of its folder declare
+    former: Mapping[str, str] = field(default_factory=dict)  # name -> the name that this folder's fleet had then
 
 
 def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
@@ -36,17 +38,27 @@ def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
     strangers = [name for name in gone if name in removals.elsewhere]
     if strangers:
         folders = sorted({removals.elsewhere[name] for name in strangers})
-        draft.notes.append(
-            f"left alone: {', '.join(strangers)}, applied from {', '.join(folders)} as fleet {draft.policy.name} too. "
-            "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
+        where = f"applied from {', '.join(folders)} as fleet {draft.policy.name} too"
+        advice = (
+            f"Delete them from there (`haymaker delete -f {folders[0]}`), or name them with --only"
+            if removals.asked
+            else "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
             "pass --prune"
         )
+        draft.notes.append(f"left alone: {', '.join(strangers)}, {where}. {advice}")
     for name in gone:
         if name in removals.elsewhere:
             draft.leave(name, Verdict.ORPHANED, f"it was applied from {removals.elsewhere[name]}")
             continue
-        found = classify(None, draft.seen[name], fleet=draft.policy.name, now=draft.now)
-        if found.verdict is not Verdict.ORPHANED:
+        if name in removals.beside:
+            draft.leave(name, Verdict.ORPHANED, "this file does not declare it")
+            continue
+        seen = draft.seen[name]
+        found = classify(None, seen, fleet=removals.former.get(name, draft.policy.name), now=draft.now)
+        if found.verdict is Verdict.PROTECTED and removals.asked:
+            reason = "protect: true was applied: apply its manifest with protect: false first"
+            draft.leave(name, found.verdict, reason, blocked=True)
+        elif found.verdict is not Verdict.ORPHANED:
             draft.leave(name, found.verdict, found.reason, blocked=True)
         elif removals.refusal:
             reason = f"{found.reason}; {removals.refusal}"
@@ -69,8 +81,11 @@ def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
     waiting: dict[str, list[int]] = {}  # name -> the deletions of those that depend on it
     for name in reversed(by_dependency({n: draft.seen[n] for n in condemned})):
         seen = draft.seen[name]
+        cause = "its deletion was asked for" if removals.asked else "no manifest declares it"
+        if name in removals.former:
+            cause += f"; this folder's Fleet was {removals.former[name]} then"
         number = draft.add(
-            Verb.DELETE, name, f"{removals.cause}; deletionPolicy is {seen.deletion_policy}",
+            Verb.DELETE, name, f"{cause}; deletionPolicy is {seen.deletion_policy}",
             after=tuple(waiting.get(name, ())), needs_consent=True,
         )  # fmt: skip
         for before in _dependencies(seen):

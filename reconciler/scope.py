@@ -72,17 +72,28 @@ def _find(wanted: str, names: set[str], seen: Mapping[str, Observed]) -> str:
 
 def find_removals(request: Request, loaded: Loaded, inventory: Inventory) -> Removals:
     declared = loaded.desired.keys() | loaded.broken_names
-    elsewhere = {
-        e.name: e.root
+    undeclared = [
+        e
         for e in inventory.entries.values()
         if e.fleet == loaded.fleet.name and e.name not in declared and e.name not in request.only
-        if (e.root and e.root != loaded.root and not request.prune) or (request.delete and loaded.single_file)
-    }
+    ]
+    elsewhere = {e.name: e.root for e in undeclared if e.root and e.root != loaded.root and not request.prune}
+    if request.delete and loaded.single_file:
+        former = {n: f for n, f in find_former(loaded, inventory).items() if n in declared or n in request.only}
+        beside = frozenset(e.name for e in undeclared)
+        return Removals(refusal="", unlimited=True, asked=True, beside=beside, former=former)
     if request.delete:
-        return Removals(refusal="", unlimited=True, cause="its deletion was asked for", elsewhere=elsewhere)
+        former = find_former(loaded, inventory)
+        return Removals(refusal="", unlimited=True, asked=True, elsewhere=elsewhere, former=former)
     refusal = _refusal(request, loaded, inventory, loaded.fleet)
     partial = loaded.single_file and not request.prune
     return Removals(refusal=refusal, partial=partial, elsewhere=elsewhere)
+
+
+def find_former(loaded: Loaded, inventory: Inventory) -> dict[str, str]:
+    """Map what was applied from this very folder, while its Fleet had another name, to that name."""
+    fleet = loaded.fleet.name
+    return {e.name: e.fleet for e in inventory.entries.values() if e.root == loaded.root and e.fleet != fleet}
 
 
 def _refusal(request: Request, loaded: Loaded, inventory: Inventory, fleet: FleetPolicy) -> str:

@@ -61,6 +61,9 @@ COMMAND = Command(
 
     With PLANFILE (from `haymaker plan --out`) exactly that plan is executed, or none (exit code 7) if anything
     moved since it was saved.
+
+    With --wait one pass follows another, and the lock is free between them: whatever another command changes
+    meanwhile, the next pass brings into agreement with the manifests.
     """,
     takes=(
         Argument("planfile", "[PLANFILE]", required=False),

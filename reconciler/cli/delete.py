@@ -19,11 +19,12 @@ def run(*, path: str | None, only: tuple[str, ...], selector: str, timeout: str 
 
 COMMAND = Command(
     run,
-    help="""Delete everything that this folder's fleet deployed from it, each by its deletion policy.
+    help="""Delete everything that was applied from this folder, each by its deletion policy.
 
-    With one file: what that file declares.
+    With one file: what that file declares. What was applied while the folder's Fleet had another name goes too.
 
-    What was applied with `protect: true` stays. The manifests stay too: the next apply brings it all back.
+    What was applied with `protect: true` stays. The manifests stay too: the next pass over them, also one of an
+    `apply --wait` that still goes on, brings it all back.
     """,
     takes=(
         PATH,

@@ -5,6 +5,8 @@ What a manifest asks for is what happens: each field that this version acts on, 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 
 import pytest
@@ -248,7 +250,9 @@ def test_protect_outlives_its_manifest(world):
     world.apply()
     world.remove("web")
     assert "protect: true was applied" in world.apply(code=5).out
-    assert "protect: true was applied" in world.delete(code=5).out
+    said = world.delete(code=5).out
+    assert "protect: true was applied: apply its manifest with protect: false first" in said
+    assert "no manifest declares it" not in said
     world.one("web")
     world.declare("web", protect=False)
     world.apply()
@@ -361,3 +365,58 @@ def test_a_deployment_whose_last_run_is_forgotten_leaves_no_workspace_when_it_is
     world.remove("web")
     world.apply()
     world.check_exactly("api")
+
+
+@pytest.mark.parametrize("fate", ["renamed", "removed"])
+def test_what_a_fleet_deployed_under_another_name_can_be_deleted_as_the_message_says(world, tmp_path, fate):
+    world.fleet()
+    world.declare("web")
+    world.declare("mail")
+    world.declare("kept")
+    world.apply()
+    other = tmp_path / "other"
+    shutil.copytree(world.manifests / "workloads", other / "workloads")
+    (other / "fleet.yaml").write_text((world.manifests / "fleet.yaml").read_text().replace('"field"', '"beyond"'))
+    (other / "far.yaml").write_text((world.manifests / "web.yaml").read_text().replace('"web"', '"far"'))
+    assert world.run("apply", "-f", str(other)).code == 0
+    fleet = world.manifests / "fleet.yaml"
+    if fate == "renamed":
+        fleet.write_text(fleet.read_text().replace('"field"', '"meadow"'))
+    else:
+        fleet.unlink()
+    world.remove("mail")
+    said = world.apply("--prune", code=5).out
+    assert "left alone: kept, mail, web, applied from this folder when its Fleet was field" in said
+    command = re.search(r"`haymaker (delete [^`]* --only kept --only mail --only web)`", said)
+    assert command is not None, said
+    one = re.search(r"blocked web .*`haymaker (delete [^`]*)`", said)
+    assert one is not None, said
+    assert "deleted web" in world.run(*one[1].split(), "--yes").out
+    said = world.run(*command[1].replace(" --only web", "").split(), "--yes")
+    assert said.code == 0, str(said)
+    assert "deleted mail" in said.out
+    assert "Applied: 2 created" in world.apply().out
+    assert "nothing to do" in world.apply().out
+    world.check_exactly("web", "kept", "far")
+    world.fleet()
+    fleet.write_text(fleet.read_text().replace('"field"', '"hill"'))
+    assert "2 deleted." in world.delete().out
+    world.check_exactly("far")
+    assert world.run("delete", "-f", str(other), "--yes").code == 0
+
+
+def test_deleting_one_file_is_about_that_file_alone(world):
+    world.declare("web", protect=True)
+    world.declare("mail")
+    world.apply()
+    said = world.run("delete", "-f", str(world.manifests / "mail.yaml"), "--yes")
+    assert said.code == 0, str(said)
+    assert "deleted mail" in said.out
+    assert "left alone" not in said.out + said.err
+    said = world.run("delete", "-f", str(world.manifests / "web.yaml"), "--yes")
+    assert said.code == 5, str(said)
+    assert "no manifest declares it" not in said.out
+    world.declare("web", protect=False)
+    world.apply("--only", "web")
+    assert world.run("delete", "-f", str(world.manifests / "web.yaml"), "--yes").code == 0
+    assert world.everybody() == []
