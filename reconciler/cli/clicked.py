@@ -86,10 +86,13 @@ def _fix_extra(path: str, command: click.Command, error: TooManyWords) -> str:
     return f"`{path} --help` says what it takes"
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
+COMMAND_NEAR = 0.7  # of difflib's ratio; `bogus` is not yet near to `logs`
+
+
+def _nearest(word: str, known: Sequence[str], near: float = 0.6) -> str:
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(word, known, 1, 0.6)), "")
+    return next(iter(get_close_matches(word, known, 1, near)), "")
 
 
 class UnknownCommand(click.UsageError):
@@ -150,7 +153,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word not in self.catalog and not word.startswith("-"):
-            raise UnknownCommand(word, _nearest(word, list(self.catalog)), ctx)
+            raise UnknownCommand(word, _nearest(word, list(self.catalog), COMMAND_NEAR), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above

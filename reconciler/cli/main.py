@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 64, 130  # as in exitcodes.ExitCode; the enum costs what a short command has
+CHANGING = ("apply", "delete")  # cut short by a reader that went away, they may not be done
 SELDOM = 1_000_000  # objects made between two collections: what a command makes lives to its end
 COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
@@ -33,9 +34,9 @@ def main() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
+    except OSError as error:
         _mute()
-        code = code or ERROR
+        code = code or (OK if isinstance(error, BrokenPipeError) else ERROR)
     threading = sys.modules.get("threading")
     if threading is None or threading.active_count() == 1:
         # Nothing of ours waits for the interpreter's end, and taking every object apart costs a tenth of `list`.
@@ -52,7 +53,7 @@ def run(words: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         _mute()
-        return ERROR
+        return ERROR if words[:1] and words[0] in CHANGING else OK  # whoever read a look has read enough
     except BaseException as error:  # noqa: BLE001 - the one place where errors become text
         return _tell(error)
 

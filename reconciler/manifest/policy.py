@@ -76,7 +76,9 @@ def _check_version(declared: Declared, workload: WorkloadDeclaration, wanted: st
             )  # fmt: skip
 
 
-def check_budget(declared: Declared, fleet: FleetView, spec: dict[str, Any], config: dict[str, Any]) -> None:
+def check_budget(
+    declared: Declared, fleet: FleetView, workload: WorkloadDeclaration, spec: dict[str, Any], config: dict[str, Any]
+) -> None:
     """Note a budget that the fleet requires and that is missing, and one of dollars where nobody tells the cost."""
     budget = spec["budget"] or {}
     if fleet.require_budget and not any(budget.get(cap) for cap in CAPS):
@@ -87,6 +89,8 @@ def check_budget(declared: Declared, fleet: FleetView, spec: dict[str, Any], con
     tells = sdk in TELL_THEIR_COST and not plans
     if not capped or not isinstance(sdk, str) or tells or config.get("prices"):
         return
+    if sdk not in (workload.config_schema.get("sdk") or {}).get("enum", (sdk,)):
+        return  # there is no such SDK, and that is said
     if not model:
         declared.complain(
             f"its cost has a budget, and {'planning for ' if plans else ''}sdk '{sdk}' does not tell what it costs",

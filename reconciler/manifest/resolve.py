@@ -72,7 +72,7 @@ class _Resolution:
             self.declared.complain(
                 "the fleet requires checks", "add one to spec.success.checks, or to a criterion of its goal", "success"
             )
-        check_budget(self.declared, self.fleet, spec, config)
+        check_budget(self.declared, self.fleet, self.workload, spec, config)
         run_config = self._config_files(config)
         self._check_env(spec)
         checks, used = inline_schemas(self.declared, self.references, self.folder, spec["success"]["checks"])

@@ -233,14 +233,20 @@ def test_a_name_that_nobody_knows_is_answered_with_the_nearest(shop: Cli) -> Non
         assert "did you mean keeper?" in answered.err
 
 
-def test_a_reader_that_goes_away_is_no_fault(shop: Cli) -> None:
-    process = shop.popen("logs", "keeper", "-n", "1000")
+@pytest.mark.parametrize("line", ["logs keeper -n 1000", "logs -f keeper", "explain deployment.spec", "schema fleet"])
+def test_a_reader_that_goes_away_is_no_fault(line: str, shop: Cli) -> None:
+    process = shop.popen(*line.split())
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.stderr.close()
-    process.wait(timeout=10)
+    assert process.wait(timeout=10) == 0
+
+
+def test_a_word_far_from_every_command_is_answered_with_none(shop: Cli) -> None:
+    assert "did you mean" not in shop("bogus").err
+    assert "did you mean status?" in shop("stauts").err
 
 
 def test_looking_at_an_empty_home_makes_nothing(empty: Cli) -> None:

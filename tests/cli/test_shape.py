@@ -175,7 +175,7 @@ def test_a_value_from_the_environment_is_left_to_click() -> None:
         (errors.DeploymentNotFoundError("x"), 1),
         (errors.TryAgain("x"), 1),
         (KeyboardInterrupt(), 130),
-        (BrokenPipeError(), 1),
+        (BrokenPipeError(), 0),
         (ExceptionGroup("all", [errors.LockedError("x")]), 6),
         (PermissionError(13, "Permission denied", "/f"), 1),
         (ZeroDivisionError("secret"), 1),
