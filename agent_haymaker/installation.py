@@ -1,7 +1,9 @@
 """
-An install: the folder it lives in (HAYMAKER_HOME), and its id.
+An install: the folder it lives in (HAYMAKER_HOME), its id, and whether that folder is a copy of it.
 
-The id is 8 hex digits, made once for a home, so that the keys of two homes never meet.
+The id is 8 hex digits, made once for a home, so that the keys of two homes never meet. A copied home has the same id
+and records of the same processes: `place.json` says which folder is the install, and no other one starts or ends
+anything while that is there.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import DoubtError, PlatformError
-from agent_haymaker.records import platform_error, read_regular, sync_dir, write_record
+from agent_haymaker.records import platform_error, read_record, read_regular, sync_dir, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _HEX = frozenset("0123456789abcdef")
+_PLACE = "place.json"
+_OF_RUNS = ("install", _PLACE, "engines", "fleets", "journal", "state")  # whatever names processes, in a home
 
 
 def home() -> Path:
@@ -149,6 +153,86 @@ def find_install_id(home: Path) -> str | None:
     if len(content) != 8 or not _HEX.issuperset(content):
         raise _doubt(path, "this is not an install's id (8 hex digits)")
     return content
+
+
+def find_original(home: Path) -> str | None:
+    """
+    Give the path of the install that `home` is a copy of, or None where it is no copy.
+
+    A home that was moved, or is reached by another path (a link, a bind mount), is none. One without the record, as
+    haymaker wrote them before, counts as the install.
+
+    Raises:
+        DoubtError: the record, or the id of either, cannot be read.
+    """
+    known = _place(home)
+    if known is None:
+        return None
+    try:
+        here, there = os.stat(home), os.stat(known[0])
+    except OSError:
+        return None  # it was moved here
+    if (here.st_dev, here.st_ino) in (known[1:], (there.st_dev, there.st_ino)):
+        return None
+    mine = find_install_id(home)
+    return known[0] if mine is not None and mine == find_install_id(type(home)(known[0])) else None
+
+
+def refuse_copy(home: Path) -> None:
+    """
+    Raise where `home` is a copy: what its records name are the processes of another home.
+
+    Raises:
+        PlatformError: it is one.
+        DoubtError: nobody can tell.
+    """
+    original = find_original(home)
+    if original is not None:
+        raise PlatformError(
+            f"this is a copy of {original}, whose processes its records name: nothing is started or ended from here",
+            where=str(home),
+            fix=copy_fix(home, original),
+        )
+
+
+def copy_fix(home: Path, original: str) -> str:
+    """Say what a copy can become."""
+    from shlex import quote  # for this one text
+
+    return (
+        f"use HAYMAKER_HOME={quote(original)}; or make this a home of its own, which forgets what runs there "
+        f"(cd {quote(str(home))} && rm -r {' '.join(_OF_RUNS)}); or move {original} away first, if this replaces it"
+    )
+
+
+def note_place(home: Path) -> None:
+    """
+    Write down that `home` is the folder of its install, where that is not known yet or the folder was moved.
+
+    Raises:
+        PlatformError: it is a copy, or the disk refuses.
+        DoubtError: nobody can tell.
+    """
+    refuse_copy(home)
+    path, found = os.path.realpath(home), os.stat(home)
+    here = (path, found.st_dev, found.st_ino)
+    if _place(home) != here:
+        write_record(home / _PLACE, {"schema_version": 1, "path": path, "device": here[1], "inode": here[2]})
+
+
+def _place(home: Path) -> tuple[str, int, int] | None:
+    """Give path, device and inode of the install's folder, as on record."""
+    try:
+        record = read_record(home / _PLACE)
+        return str(record["path"]), int(record["device"]), int(record["inode"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DoubtError(
+            "this does not say which folder this install is",
+            where=str(home / _PLACE),
+            fix="where this home is no copy of another, remove this file: the next pass writes it anew",
+        ) from error
 
 
 def _doubt(path: Path, what: str) -> DoubtError:

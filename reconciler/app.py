@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path  # noqa: TC003 - the dataclass is built at run time
 from typing import TYPE_CHECKING
 
-from agent_haymaker.installation import ensure_home, home, install_id
+from agent_haymaker.installation import ensure_home, home, install_id, note_place
 from agent_haymaker.lean import dataclass, field
 from agent_haymaker.records import platform_error
 
@@ -51,9 +51,10 @@ class App:
         Make the home and its folders, for a command that writes.
 
         Raises:
-            PlatformError: the disk refuses.
+            PlatformError: the disk refuses, or this home is a copy of one that is still there.
         """
         ensure_home(self.home)
+        note_place(self.home)
         for name in ("state", "agents", "fleets", "journal", "history", "runs", "locks"):
             try:
                 (self.home / name).mkdir(mode=0o700, exist_ok=True)

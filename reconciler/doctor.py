@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.errors import HaymakerError
-from agent_haymaker.installation import find_install_id
+from agent_haymaker.installation import copy_fix, find_install_id, find_original
 from agent_haymaker.lean import dataclass
 from agent_haymaker.locks import holder_of
 from agent_haymaker.records import DRAFT_SUFFIX, platform_error
@@ -61,8 +61,11 @@ def examine(app: App) -> list[Checked]:
         inventory = load_inventory(app.home)
     except HaymakerError as error:
         return [*found, Checked("inventory", "fail", error.what, error.fix or "")]
-    for look in (_inventory, _states, _unowned, _orphans, _shim):
+    for look in (_inventory, _states, _unowned):
         found += _guarded(look, app, inventory)
+    if not any(one.check == "install" and one.level == "fail" for one in found):
+        for look in (_orphans, _shim):  # in a copy they would speak of the original's processes
+            found += _guarded(look, app, inventory)
     return found
 
 
@@ -212,8 +215,11 @@ def _drafts(app: App) -> Iterator[Checked]:
 
 
 def _install(app: App) -> Iterator[Checked]:
-    found = find_install_id(app.home)
-    if found is not None:
+    found, original = find_install_id(app.home), find_original(app.home)
+    if original is not None:
+        what = f"{app.home} is a copy of {original}, which is there: nothing is started or ended from here"
+        yield Checked("install", "fail", what, copy_fix(app.home, original))
+    elif found is not None:
         yield Checked("install", "ok", f"its id is {found}")
 
 

@@ -18,6 +18,7 @@ from agent_haymaker.engines.local_look import claim_of, handle_of, has_ended, pr
 from agent_haymaker.engines.shim_client import ShimClient
 from agent_haymaker.engines.shim_logs import DEFAULT_MAX_BYTES
 from agent_haymaker.errors import DoubtError, PlatformError, TryAgain, WorkloadError
+from agent_haymaker.installation import refuse_copy
 from agent_haymaker.processes import ProcessId
 from agent_haymaker.records import platform_error
 from agent_haymaker.stopping import Stopper, check_ours
@@ -51,6 +52,7 @@ class Effects:
             raise PlatformError(f"{key!r} cannot be a run's key", fix="use letters, digits, `.`, `_` and `-`")
         workspace = local_files.workspace_path(self._agents, spec.workspace)
         self._make_home()
+        refuse_copy(Path(self._root))
         found = self._looker.look(key)
         if found is not None:
             return self._existing(key, found.seen)
@@ -141,6 +143,7 @@ class Effects:
     # -- stop
 
     async def stop(self, handle: Handle, grace_seconds: float, *, overtime: bool) -> Observation:
+        refuse_copy(Path(self._root))
         key = handle.key
         claim = claim_of(self._home, handle)
         found = self._looker.follow(claim) if claim is not None else self._looker.find(key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
 from contextlib import suppress
 
 import pytest
@@ -64,3 +66,34 @@ def test_agents_whose_home_and_shim_are_gone_are_named_and_never_doubled(world):
     world.settle()
     world.check_once()
     assert world.run("doctor").code == 0
+
+
+def test_a_copied_home_leaves_the_originals_processes_alone(world, tmp_path):
+    world.declare("web")
+    world.apply()
+    agent, copy = world.one("web"), tmp_path / "copy of it"
+    shutil.copytree(world.home, copy, ignore=shutil.ignore_patterns("*.sock", "socket"))
+    for command in ("apply", "delete"):
+        said = world.run(command, "-f", str(world.manifests), "--yes", HAYMAKER_HOME=str(copy))
+        assert said.code == 1, str(said)
+        assert f"this is a copy of {world.home}" in said.err
+        assert f"HAYMAKER_HOME={world.home}" in said.err
+    assert world.run("list", HAYMAKER_HOME=str(copy)).code == 0, "looks go on"
+    said = world.run("doctor", HAYMAKER_HOME=str(copy))
+    assert said.code == 1, str(said)
+    assert f"is a copy of {world.home}" in said.out
+    assert "killed while" not in said.out
+    assert world.one("web").pid == agent.pid
+    link = tmp_path / "link"
+    link.symlink_to(world.home)
+    assert "nothing to do" in world.apply(HAYMAKER_HOME=str(link)).out, "another path to it is no copy"
+    own = re.search(r"\((cd .* && rm -r [^)]*)\)", said.out)
+    assert own is not None, said
+    subprocess.run(["sh", "-c", own[1]], check=True)
+    world.declare("mail")
+    assert world.run("plan", "-f", str(world.manifests), HAYMAKER_HOME=str(copy)).out.count("+ create") == 2
+    moved = world.home.rename(tmp_path / "moved")
+    assert "deployed mail" in world.apply(HAYMAKER_HOME=str(moved)).out
+    assert json.loads((moved / "place.json").read_text())["path"] == str(moved)
+    assert world.one("web").pid == agent.pid
+    assert "deleted web" in world.delete(HAYMAKER_HOME=str(moved)).out
