@@ -55,7 +55,8 @@ class Beginning:
                 await self.book.intend(action, replace(entry, waits=error.what))
                 await self.book.conclude(replace(entry, waits=error.what))
             raise
-        entry = replace(entry, run=Run(key, attempt, caps=caps))
+        begun = Run(key, attempt, caps=caps, commit=self.book.commit)
+        entry = replace(entry, run=begun)
         await self.book.intend(action, entry, key=key)
         try:
             found = await self.engine.submit(spec, key)
@@ -67,7 +68,7 @@ class Beginning:
             if self.engine.find(key) is None:
                 self.book.note(entry.name, self.book.entries.get(entry.name) or replace(entry, run=None))
             raise
-        run = Run(key, attempt, handle=found.handle.to_json(), started_at=found.started_at, caps=caps)
+        run = replace(begun, handle=found.handle.to_json(), started_at=found.started_at)
         await self.ending.forget(old)  # before the result, after which nobody would know of it
         entry = replace(entry, run=run)
         await self.book.begin(entry)

@@ -29,8 +29,8 @@ class Book:
     """
     What one pass writes down. `entries` are the inventory's with what was just seen of their runs worked in.
 
-    `commit` is the git commit applied, `began` the instant at which its manifests were about to be read. Everything
-    that writes raises PlatformError where the disk refuses.
+    `commit` is the git commit applied ("-dirty" after it where more than that was), `began` the instant at which its
+    manifests were about to be read. Everything that writes raises PlatformError where the disk refuses.
     """
 
     home: Path

@@ -39,10 +39,14 @@ class Gone:
 
 
 def history_line(entry: Entry, *, event: str, at: float, commit: str) -> dict[str, Any]:
-    """Give what is remembered of an entry: `event` is ended, removed or orphaned, `at` in seconds since the epoch."""
+    """
+    Give what is remembered of an entry: `event` is ended, removed or orphaned, `at` in seconds since the epoch.
+
+    A run that ended has the commit that it was started from, any other event `commit`, that of the pass.
+    """
     line: dict[str, Any] = {"at": iso(at), "event": event, "id": entry.id, "generation": entry.generation}
-    if commit:
-        line["commit"] = commit
+    if of := entry.run.commit if entry.run is not None and event == "ended" else commit:
+        line["commit"] = of
     if sources := secret_sources(entry):
         line["secrets"] = sources
     run = entry.run

@@ -49,6 +49,7 @@ class Run:
     caps: Mapping[str, float] = field(default_factory=dict)  # what it may use: turns, tokens, cost_usd
     usage: Mapping[str, Any] | None = None  # what it used, as `usage.Usage` says it; None where it said nothing
     said: str = ""  # why it ended so, in its agent's own words
+    commit: str = ""  # that it was started from, with "-dirty" where its manifest may be another; "" without git
 
     @property
     def succeeded(self) -> bool:

@@ -14,7 +14,7 @@ from reconciler.book import Book
 from reconciler.effects import Effects
 from reconciler.execute import execute
 from reconciler.journal import Journal
-from reconciler.revision import revision_of
+from reconciler.revision import commit_word, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     """
     fleet = done.loaded.fleet.name
     journal = Journal(app.home / "journal")
-    revision = revision_of(done.loaded.root) if news else {}
+    starting = [done.in_force[action.name].source.file for action in done.plan.actions if action.starts]
+    revision = revision_of(done.loaded.root, starting) if news or starting else {}
     known = done.inventory.fleets.get(fleet)
     book = Book(
         home=app.home,
@@ -43,7 +44,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         want=done.in_force,
         now=app.now,
         entries=dict(done.world.entries),
-        commit=str((revision or (known.revision if known else {})).get("commit", "")),
+        commit=commit_word(revision or (known.revision if known is not None and not starting else {})),
         began=done.began,
     )
     effects = Effects(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent_haymaker.errors import ManifestError, UsageError
 from agent_haymaker.records import read_regular
 from reconciler.app import App
-from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, show_problems
+from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, is_blocked, show_problems
 from reconciler.cli.common import SELECTOR
 from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
@@ -32,6 +32,8 @@ def run(
     offline: bool, detailed_exitcode: bool, show_goal_diff: bool, strict: bool, output: str,
 ) -> int:  # fmt: skip
     request = Request(folder(path), prune=prune, strict=strict, only=only, selector=selector)
+    if base is not None and offline:
+        raise UsageError("--base compares with a revision, --offline with nothing", fix="leave one of them out")
     if base is not None or offline:
         _refuse_with_base(out=out, only=only, selector=selector)
         return _plan_revisions(
@@ -60,18 +62,24 @@ def _refuse_with_base(*, out: str | None, only: tuple[str, ...], selector: str) 
 
 
 def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, detailed: bool, goals: bool) -> int:
-    from reconciler.base import plan_against
+    from reconciler.base import plan_against, plan_from_nothing
     from reconciler.load import load, load_base
 
     app = App()
     loaded = load(path, home=app.home, strict=strict, write_cache=False)
     older: Loaded | None = load_base(path, base, loaded, home=app.home) if base is not None else None
     show_problems(loaded.problems)
-    made = plan_against(older, loaded, now=app.now())
+    now = app.now()
+    if older is None:
+        made = plan_from_nothing(loaded, now=now, environ=app.environ)
+    else:
+        made = plan_against(older, loaded, now=now)
     diffs = _goal_diffs(made, older, loaded, base) if goals and older is not None and base is not None else {}
     _print(made, output, diffs)
     if any(p.severity == "error" for p in loaded.problems):
         return ExitCode.INVALID
+    if older is None and is_blocked(made):
+        return ExitCode.BLOCKED
     return ExitCode.CHANGES if detailed and not made.is_empty else ExitCode.OK
 
 
@@ -167,7 +175,10 @@ COMMAND = Command(
             "base", "--base", metavar="REV",
             help="Compare with the manifests at this git revision, whatever runs here.",
         ),
-        Option("offline", "--offline", kind="flag", help="Leave out what runs here: everything declared is new."),
+        Option(
+            "offline", "--offline", kind="flag",
+            help="Leave out what runs here: what apply would do in an empty home.",
+        ),
         Option(
             "detailed_exitcode", "--detailed-exitcode", kind="flag", help="Exit with 2 when there is something to do."
         ),

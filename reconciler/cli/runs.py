@@ -62,6 +62,7 @@ def runs_of(app: App, wanted: str) -> list[dict[str, Any]]:
                 "attempt": run.attempt,
                 "generation": found.entry.generation,
                 "digest": found.entry.digest,
+                "commit": run.commit,
                 "id": found.id,
                 "started_at": iso(run.started_at),
                 "ended_at": iso(run.ended_at),
@@ -85,6 +86,11 @@ def _time(text: object) -> str:
     return f"{str(text)[:19]}Z" if text else ""
 
 
+def _commit(line: dict[str, Any]) -> str:
+    commit, mark, _ = str(line.get("commit") or "").partition("-dirty")
+    return commit[:12] + mark
+
+
 def _number(line: dict[str, Any], numbers: dict[str, str]) -> str:
     """Give a run's number; a deletion or renaming is no run."""
     return numbers.get(str(line.get("key")), "") if line.get("event") in ("ended", "running") else ""
@@ -105,7 +111,7 @@ def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[
         goal,
         str(usage.get("input_tokens", 0) + usage.get("output_tokens", 0)) if usage else "",
         f"{usage['cost_usd']:.4f}" if usage and usage.get("cost_usd") is not None else "",
-        str(line.get("commit") or "")[:12],
+        _commit(line),
     )
     if not wide:
         return row
@@ -121,7 +127,7 @@ def _to_json(line: dict[str, Any], numbers: dict[str, str]) -> dict[str, Any]:
         "generation": line.get("generation"),
         "attempt": line.get("attempt"),
         "digest": line.get("digest"),
-        "commit": line.get("commit"),
+        "commit": line.get("commit") or None,
         "startedAt": line.get("started_at"),
         "endedAt": line.get("ended_at"),
         "exit": line.get("exit"),
@@ -140,6 +146,9 @@ COMMAND = Command(
 
     RUN is GENERATION.ATTEMPT; `haymaker logs NAME --run RUN` shows what it wrote. The history outlives a deletion, and
     a deployment made anew under the same name goes on counting generations where the old one stopped.
+
+    COMMIT is what the folder of manifests stood at when the run was started, -dirty where it held
+    more than that commit.
     """,
     takes=(NAME, output_option("table", "wide", "json", "yaml")),
 )

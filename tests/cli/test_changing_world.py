@@ -277,3 +277,55 @@ def test_an_old_name_leads_to_the_new_one(tmp_path: Path) -> None:
 def test_numbers_of_runs_are_unique_also_where_two_histories_became_one() -> None:
     keys = ["i.a-11111111.1.1", "i.a-11111111.1.2", "i.b-22222222.1.1", "i.b-22222222.2.1"]
     assert [run_numbers(keys)[key] for key in keys] == ["11111111.1.1", "1.2", "1.1", "2.1"]
+
+
+ONE = "apiVersion: haymaker/v1\nkind: Deployment\nmetadata: {{name: web}}\n"
+ONE += "spec: {{workload: w, config: {{n: {n}}}, run: {run}}}\n"
+PROGRAM = "name: w\nversion: '1'\ncommand: [{command}]\nconfig_schema: {{n: {{type: integer, default: 1}}}}\n"
+
+
+def test_runs_shows_the_commit_that_each_run_was_started_from(own: Cli) -> None:
+    def git(*args: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        return subprocess.run(
+            ["git", "-C", str(own.folder), *who, *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    def commits() -> list[str]:
+        return [line["commit"] for line in json.loads(own("runs", "web", "-o", "json").out)["items"]]
+
+    (own.folder / "fleet.yaml").unlink()
+    service = "{mode: service, terminationGracePeriod: 1s}"
+    (own.folder / "workload.yaml").write_text(PROGRAM.format(command="sleep, '1000'"))
+    (own.folder / "web.yaml").write_text(ONE.format(n=1, run=service))
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "A")
+    first = git("rev-parse", "HEAD")
+    assert own("apply", "-f", str(own.folder)).code == 0
+    assert commits() == [first]
+    git("commit", "-qm", "B", "--allow-empty")
+    second = git("rev-parse", "HEAD")
+    (own.folder / "web.yaml").write_text(ONE.format(n=2, run=service))
+    assert own("apply", "-f", str(own.folder)).code == 0
+    assert commits() == [first, f"{second}-dirty"]
+    assert f"{second[:12]}-dirty" in own("runs", "web").out
+
+
+def test_offline_is_what_apply_would_do_in_an_empty_home(own: Cli) -> None:
+    (own.folder / "fleet.yaml").write_text(
+        "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: shop}\nspec: {limits: {maxStartsPerPass: 2}}\n---\n"
+        + ONE.format(n=1, run="{}").replace("web", "a")
+        + "---\n"
+        + ONE.format(n=1, run="{}, dependsOn: [{name: a, condition: Completed}]").replace("web", "b")
+        + "---\n"
+        + ONE.format(n=1, run="{}, env: [{name: T, valueFrom: {env: NO_SUCH_VARIABLE}}]").replace("web", "c")
+        + "---\n"
+        + ONE.format(n=1, run="{}").replace("web", "d")
+    )
+    (own.folder / "workload.yaml").write_text(PROGRAM.format(command="'true'"))
+    looked, offline = (own("plan", "-f", str(own.folder), *more) for more in ((), ("--offline",)))
+    assert "a is not Completed yet" in looked.out
+    assert "! blocked c" in looked.out
+    assert (offline.out, offline.code) == (looked.out, looked.code) == (looked.out, 5)
+    assert own("plan", "-f", str(own.folder), "--offline", "--base", "HEAD").code == 64

@@ -64,7 +64,9 @@ def test_manual_waits_for_the_restart_annotation(world):
     world.apply()
     first = world.one("web").pid
     path = world.declare("web", update={"strategy": "Manual"}, config={"size": 2})
-    assert "update.strategy is Manual" in world.plan().out
+    assert "update.strategy is Manual" in world.plan("--detailed-exitcode", code=5).out
+    assert world.apply(code=5)
+    assert world.one("web").pid == first
     document = json.loads(path.read_text())
     document["metadata"]["annotations"] = {"haymaker/restartedAt": "2026-11-22"}
     path.write_text(json.dumps(document))
@@ -108,6 +110,8 @@ def test_on_failure_runs_again_up_to_its_limit_and_is_given_up(world):
     assert "3 failed runs, run.backoffLimit is 2" in said.err
     assert world.starts("job") == 3
     assert [line["attempt"] for line in world.history("job")] == [1, 2, 3]
+    assert "3 failed runs" in world.plan("--detailed-exitcode", code=5).out
+    assert world.apply(code=5)
     world.task("job", "fail", config={"size": 2}, run={"restartPolicy": "OnFailure", "backoffLimit": 2})
     world.apply()
     assert run_of(world, "job")["attempt"] == 1, "a new generation counts from one"
