@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # What the plan cannot mend is its health, not a guard: `apply --wait` and `status --exit-status` tell of it.
-_RESTING = frozenset({Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED, Verdict.REVERTED})
+_RESTING = frozenset({Verdict.GIVEN_UP, Verdict.HALTED, Verdict.DRIFTED, Verdict.STALLED, Verdict.REVERTED})
 
 
 PATH = Option(
@@ -145,27 +145,23 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
-def exit_code(done: Pass, outcomes: Sequence[Outcome], *, detailed: bool = False, waited: bool = False) -> ExitCode:
-    """
-    Give what a pass comes to. Invalid manifests outrank failures, failures outrank what is blocked.
-
-    Whoever `waited` judges by itself what was given up.
-    """
+def exit_code(done: Pass, outcomes: Sequence[Outcome], *, detailed: bool = False) -> ExitCode:
+    """Give what a pass comes to. Invalid manifests outrank failures, failures outrank what is blocked."""
     if any(p.severity == "error" for p in done.loaded.problems) and not done.request.delete:
         return ExitCode.INVALID
     failed = [o for o in outcomes if o.status is not OutcomeStatus.DONE]
     if failed or done.faults:
         return ExitCode.PARTIAL if len(failed) < len(outcomes) else ExitCode.ERROR
-    if done.declined or is_blocked(done.plan, but=Verdict.GIVEN_UP if waited else None):
+    if done.declined or is_blocked(done.plan):
         return ExitCode.BLOCKED
     if detailed and not done.plan.is_empty:
         return ExitCode.CHANGES
     return ExitCode.OK
 
 
-def is_blocked(plan: Plan, *, but: Verdict | None = None) -> bool:
-    """Tell whether a guard refused something of a plan, what has the verdict `but` left out."""
-    return any(is_guarded(i.verdict, i.blocked, i.reason) for i in plan.left if i.verdict is not but)
+def is_blocked(plan: Plan) -> bool:
+    """Tell whether a guard refused something of a plan."""
+    return any(is_guarded(i.verdict, i.blocked, i.reason) for i in plan.left)
 
 
 def is_guarded(verdict: Verdict, blocked: bool, reason: str) -> bool:

@@ -123,7 +123,7 @@ def apply_and_wait(
 
 
 def _wait_code(followed: Followed) -> ExitCode:
-    code = exit_code(followed.last, followed.outcomes, waited=True)
+    code = exit_code(followed.last, followed.outcomes)
     if code is not ExitCode.OK:
         return code
     if followed.timed_out:

@@ -279,8 +279,8 @@ def test_numbers_of_runs_are_unique_also_where_two_histories_became_one() -> Non
     assert [run_numbers(keys)[key] for key in keys] == ["11111111.1.1", "1.2", "1.1", "2.1"]
 
 
-ONE = "apiVersion: haymaker/v1\nkind: Deployment\nmetadata: {{name: web}}\n"
-ONE += "spec: {{workload: w, config: {{n: {n}}}, run: {run}}}\n"
+WEB = "apiVersion: haymaker/v1\nkind: Deployment\nmetadata: {{name: web}}\n"
+WEB += "spec: {{workload: w, config: {{n: {n}}}, run: {run}}}\n"
 PROGRAM = "name: w\nversion: '1'\ncommand: [{command}]\nconfig_schema: {{n: {{type: integer, default: 1}}}}\n"
 
 
@@ -297,7 +297,7 @@ def test_runs_shows_the_commit_that_each_run_was_started_from(own: Cli) -> None:
     (own.folder / "fleet.yaml").unlink()
     service = "{mode: service, terminationGracePeriod: 1s}"
     (own.folder / "workload.yaml").write_text(PROGRAM.format(command="sleep, '1000'"))
-    (own.folder / "web.yaml").write_text(ONE.format(n=1, run=service))
+    (own.folder / "web.yaml").write_text(WEB.format(n=1, run=service))
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "A")
@@ -306,7 +306,7 @@ def test_runs_shows_the_commit_that_each_run_was_started_from(own: Cli) -> None:
     assert commits() == [first]
     git("commit", "-qm", "B", "--allow-empty")
     second = git("rev-parse", "HEAD")
-    (own.folder / "web.yaml").write_text(ONE.format(n=2, run=service))
+    (own.folder / "web.yaml").write_text(WEB.format(n=2, run=service))
     assert own("apply", "-f", str(own.folder)).code == 0
     assert commits() == [first, f"{second}-dirty"]
     assert f"{second[:12]}-dirty" in own("runs", "web").out
@@ -315,13 +315,13 @@ def test_runs_shows_the_commit_that_each_run_was_started_from(own: Cli) -> None:
 def test_offline_is_what_apply_would_do_in_an_empty_home(own: Cli) -> None:
     (own.folder / "fleet.yaml").write_text(
         "apiVersion: haymaker/v1\nkind: Fleet\nmetadata: {name: shop}\nspec: {limits: {maxStartsPerPass: 2}}\n---\n"
-        + ONE.format(n=1, run="{}").replace("web", "a")
+        + WEB.format(n=1, run="{}").replace("web", "a")
         + "---\n"
-        + ONE.format(n=1, run="{}, dependsOn: [{name: a, condition: Completed}]").replace("web", "b")
+        + WEB.format(n=1, run="{}, dependsOn: [{name: a, condition: Completed}]").replace("web", "b")
         + "---\n"
-        + ONE.format(n=1, run="{}, env: [{name: T, valueFrom: {env: NO_SUCH_VARIABLE}}]").replace("web", "c")
+        + WEB.format(n=1, run="{}, env: [{name: T, valueFrom: {env: NO_SUCH_VARIABLE}}]").replace("web", "c")
         + "---\n"
-        + ONE.format(n=1, run="{}").replace("web", "d")
+        + WEB.format(n=1, run="{}").replace("web", "d")
     )
     (own.folder / "workload.yaml").write_text(PROGRAM.format(command="'true'"))
     looked, offline = (own("plan", "-f", str(own.folder), *more) for more in ((), ("--offline",)))
