@@ -6,6 +6,7 @@ An intent is on disk before its effect, a result after it. Whoever writes both i
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field, replace
@@ -62,6 +63,8 @@ class Book:
             recipe = entry.desired.get("recipe", {})
             workload, config, files = entry.workload, dict(recipe.get("config", {})), recipe.get("files", {})
         reading = reading_of(entry, files.values(), self.began) if want is not None else None
+        if want is None and entry.behind:  # that its manifest is gone was read
+            reading = {"read_at": self.began, "files": []}
         record = state_record(self.home, entry, workload=workload, config=config, reading=reading)
         return replace(entry, identity=await self._states.write(state_path(self.home, entry.id), record))
 
@@ -83,6 +86,16 @@ class Book:
         else:
             entry = await self.with_state(entry)
             self.note(entry.name, entry, removes=removes)
+        await self.sync()
+
+    async def mark(self, behind: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put on disk what keeps deployments from what their manifests ask for, {} for those that agree again."""
+
+        async def mark_one(name: str) -> None:
+            self.note(name, await self.with_state(replace(self.entries[name], behind=behind[name])))
+
+        # An intent that is still open is the next pass's to answer: a result would close it.
+        await asyncio.gather(*(mark_one(name) for name in behind if name not in self.inventory.intents))
         await self.sync()
 
     async def begin(self, entry: Entry) -> None:

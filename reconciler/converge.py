@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
+from reconciler.behind import find_changes
 from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unresolved, find_unsure
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
@@ -225,7 +226,7 @@ def _without_consent(plan: Plan) -> Plan:
 
 def _execute(app: App, done: Pass, on_outcome: Callable[[Outcome], None] | None) -> None:
     news = _fleet_news(done)
-    if done.plan.is_empty and not done.world.recovered and not news:
+    if done.plan.is_empty and not (done.world.recovered or news or find_changes(done, done.inventory.entries)):
         return
     from reconciler.run import run_plan  # asyncio is for passes that do something
 

@@ -49,6 +49,7 @@ class Effects:
     root: str = ""  # the folder that is applied
     purse: Purse | None = None  # None: there is no budget
     prices: Mapping[str, Json] = field(default_factory=dict)
+    behind: Mapping[str, Json] = field(default_factory=dict)  # what its plan leaves undone: see `find_behind`
     longest: float | None = None  # seconds that one action may take, where the caller bounds it
     _digests: Succession = field(init=False)
     _ending: Ending = field(init=False)
@@ -108,7 +109,7 @@ class Effects:
             self.root,
         )
         if not action.starts:
-            entry = replace(entry, waits=action.waits)
+            entry = replace(entry, waits=action.waits, behind=self.behind.get(want.name, {}))
             await self.book.intend(action, entry)
             await self.book.conclude(entry)
             return f"declared {want.name}"
@@ -126,7 +127,7 @@ class Effects:
         old = entry.run
         if not same:
             entry = await self._digests.follow(entry, want, reverts=action.reverts)
-        entry = replace(declared(entry, want, self.root), waits="")
+        entry = replace(declared(entry, want, self.root), waits="", behind={})
         await self._beginning.run(action, entry, want, attempt=attempt, old=old)
         if action.reverts:
             return f"reverted {want.name} to {short(want.digest)}, the last healthy digest"

@@ -11,13 +11,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from reconciler.model import RunPhase, Verdict, short
+from reconciler.model import LeftAlone, RunPhase, Verdict, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Finding, LeftAlone, Observed
+    from reconciler.model import Finding, Observed
 
 
 class Health(StrEnum):
@@ -77,7 +77,7 @@ class Status:
     conditions: tuple[Condition, ...] = field(default=())
 
 
-_OUT_OF_SYNC = frozenset(
+OUT_OF_SYNC = frozenset(
     {Verdict.DRIFTED, Verdict.MISSING, Verdict.UNWANTED, Verdict.HALTED, Verdict.OUTDATED, Verdict.WAITING_FOR_END}
     | {Verdict.FAILED, Verdict.ORPHANED, Verdict.PROTECTED, Verdict.HELD, Verdict.CONFLICTED, Verdict.INVALID}
     | {Verdict.REVERTING, Verdict.REVERTED}
@@ -96,41 +96,60 @@ def describe(
     """
     Give the status of a deployment as just observed.
 
-    Without `finding` (nobody read the manifests) sync is what the last pass left: Synced, or Unknown in doubt and where
-    a manifest was `edited` since.
+    Without `finding` (nobody read the manifests) sync is what the last pass left, or Unknown in doubt and where a
+    manifest was `edited` since.
     `left` is what the plan says where it leaves the deployment alone: the next action is the plan's, not the finding's.
     `fleet_reason` is why its fleet's manifests are not all in force.
     """
-    health, reason, message = _health(seen, entry)
+    if finding is None:
+        left = left_behind(entry)
+    health, reason, message = _health(seen, entry, left)
     if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.OVER_BUDGET):
         health = Health.UNKNOWN if finding.verdict is Verdict.IN_DOUBT else Health.DEGRADED
         reason, message = finding.verdict.value, finding.reason
-    sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding)
+    sync = Sync.UNKNOWN if edited and finding is None else _sync(seen, finding, left)
     if fleet_reason and not message:
         message = fleet_reason
     action = _NEXT[Verdict.REVERTED] if reason == REVERTED else ""
     if finding is not None:
-        action = _next(finding, left)
+        action = _next(finding.verdict, left)
+    elif sync is Sync.OUT_OF_SYNC and left is not None:
+        action = _next(left.verdict, left)
+        message = _out_of_sync(message, left)
     due = finding.wait if finding is not None else None
     status = Status(health, sync, reason, message, action, due)
-    return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status))
+    return Status(health, sync, reason, message, action, due, _conditions(seen, entry, status, left))
 
 
-def judge(seen: Observed, entry: Entry) -> tuple[Health, Sync, str, str]:
+def judge(seen: Observed, entry: Entry, *, edited: bool = False) -> tuple[Health, Sync, str, str]:
     """Give health, sync, reason and message alone: what a table of ten thousand shows."""
-    health, reason, message = _health(seen, entry)
-    return health, _sync(seen, None), reason, message
+    left = left_behind(entry)
+    health, reason, message = _health(seen, entry, left)
+    sync = Sync.UNKNOWN if edited else _sync(seen, None, left)
+    return health, sync, reason, _out_of_sync(message, left) if left and sync is Sync.OUT_OF_SYNC else message
 
 
-def _sync(seen: Observed, finding: Finding | None) -> Sync:
+def left_behind(entry: Entry) -> LeftAlone | None:
+    """Give why the last pass left an entry other than its manifest asks, None where it agrees."""
+    behind = entry.behind
+    return LeftAlone(entry.name, Verdict(behind["verdict"]), behind["reason"], behind["blocked"]) if behind else None
+
+
+def _out_of_sync(message: str, left: LeftAlone) -> str:
+    """Give the message of what is not as its manifest says, with the reason."""
+    return message if left.reason in message else f"{message.removesuffix(' as declared')}; out of sync: {left.reason}"
+
+
+def _sync(seen: Observed, finding: Finding | None, left: LeftAlone | None) -> Sync:
     if seen.doubt or (finding is not None and finding.verdict is Verdict.UNKNOWN):
         return Sync.UNKNOWN
     if finding is None:
-        return Sync.OUT_OF_SYNC if seen.held else Sync.SYNCED
-    return Sync.OUT_OF_SYNC if finding.verdict in _OUT_OF_SYNC else Sync.SYNCED
+        return Sync.OUT_OF_SYNC if seen.held or left is not None else Sync.SYNCED
+    is_invalid = left is not None and left.verdict is Verdict.INVALID
+    return Sync.OUT_OF_SYNC if is_invalid or finding.verdict in OUT_OF_SYNC else Sync.SYNCED
 
 
-def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
+def _health(seen: Observed, entry: Entry, left: LeftAlone | None) -> tuple[Health, str, str]:
     if seen.doubt:
         return Health.UNKNOWN, "Doubt", seen.doubt
     if seen.suspended:
@@ -159,8 +178,11 @@ def _health(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
             return Health.DEGRADED, OVER_BUDGET, f"it is not started: {seen.refused}"
         case RunPhase.NONE | RunPhase.STOPPED if seen.stuck:
             return Health.DEGRADED, STUCK, f"it is not started: {seen.stuck}"
+        case RunPhase.NONE if left is not None and left.verdict in (Verdict.UNRESOLVED, Verdict.FAILED):
+            return Health.DEGRADED, left.verdict.value, f"it is not started: {left.reason}"
         case RunPhase.NONE:
-            return Health.PROGRESSING, "Waiting", entry.waits or "it was not started yet"
+            reason = left.reason if left is not None else entry.waits
+            return Health.PROGRESSING, "Waiting", reason or "it was not started yet"
         case RunPhase.STOPPED:
             text = "stopped as declared" if seen.stopped else "it is stopped"
             return (Health.HEALTHY if seen.stopped else Health.PROGRESSING), "Stopped", text
@@ -189,15 +211,15 @@ def _ended(seen: Observed, entry: Entry) -> tuple[Health, str, str]:
     return Health.HEALTHY, "Completed", "completed, its checks passed" if seen.goal_met else "completed"
 
 
-def _next(finding: Finding, left: LeftAlone | None) -> str:
-    """Say what haymaker does next: what the finding calls for, unless the plan holds it back."""
+def _next(verdict: Verdict, left: LeftAlone | None) -> str:
+    """Say what haymaker does next: what the verdict calls for, unless the plan holds it back."""
     if left is None:
-        return _NEXT[finding.verdict]
+        return _NEXT[verdict]
     if left.verdict not in _CALLS_FOR_A_START:
         return _NEXT[left.verdict]
     if left.blocked:
         return "nothing, until what it waits for is mended or its manifest changes"
-    return f"{_NEXT[finding.verdict]}, once it need not wait"
+    return f"{_NEXT[verdict]}, once it need not wait"
 
 
 _CALLS_FOR_A_START = (Verdict.HALTED, Verdict.DRIFTED)  # what is left all the same with one of these waits
@@ -235,7 +257,7 @@ _NEXT: Mapping[Verdict, str] = {
 }
 
 
-def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition, ...]:
+def _conditions(seen: Observed, entry: Entry, status: Status, left: LeftAlone | None) -> tuple[Condition, ...]:
     since = seen.ended_at or seen.started_at or entry.created_at or None
     generation = seen.generation
 
@@ -246,9 +268,12 @@ def _conditions(seen: Observed, entry: Entry, status: Status) -> tuple[Condition
     ready = None if status.health is Health.UNKNOWN else status.health is Health.HEALTHY
     out_of_sync = None if status.sync is Sync.UNKNOWN else status.sync is Sync.OUT_OF_SYNC
     running = seen.phase is RunPhase.RUNNING
+    action = status.next_action or "nothing to do"
+    if left is not None and out_of_sync:
+        action += f" ({left.reason})"
     return (
         condition("Ready", ready, status.reason, status.message),
-        condition("Reconciling", out_of_sync, status.sync.value, status.next_action or "nothing to do"),
+        condition("Reconciling", out_of_sync, status.sync.value, action),
         condition("Progressing", running and not seen.service and not seen.stalled, status.reason, status.message),
         _goal_condition(seen, entry, condition),
         _budget_condition(seen, condition),

@@ -93,6 +93,7 @@ class Entry:
     created_at: float = 0.0
     depends_on: tuple[tuple[str, str], ...] = ()  # name and condition of each
     waits: str = ""  # why it has no run yet, as the last pass put it
+    behind: Mapping[str, Any] = field(default_factory=dict)  # verdict, reason, blocked: as `find_behind` puts them
     identity: tuple[int, ...] = ()  # inode, size and mtime_ns of its state record, as written
     run: Run | None = None
 

@@ -8,8 +8,9 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
 
-from agent_haymaker.errors import PlatformError
+from agent_haymaker.errors import HaymakerError, PlatformError
 from agent_haymaker.records import sweep_drafts, sync_dir
+from reconciler.behind import find_behind, find_changes
 from reconciler.book import Book
 from reconciler.effects import Effects
 from reconciler.execute import execute
@@ -58,6 +59,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         root=done.loaded.root,
         purse=done.purse,
         prices=done.loaded.fleet.prices,
+        behind=find_behind(done),
         longest=done.request.longest,
     )
 
@@ -74,7 +76,12 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
 
     async def act() -> list[Outcome]:
         done.told += await effects.settle()
-        return await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
+        outcomes = await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
+        try:
+            await book.mark(find_changes(done, done.inventory.entries, outcomes))
+        except HaymakerError as error:  # the next pass finds it again
+            done.faults.append(str(error))
+        return outcomes
 
     try:
         if news:

@@ -31,8 +31,8 @@ def brief(found: Found) -> tuple[str, str, str, str]:
     if found.entry is None or found.seen is None:
         message = found.doubt or "no fleet's inventory knows it"
         return "Unknown", "Unknown", "Unmanaged", f"{message} ({found.unmanaged})"
-    health, sync, reason, message = judge(found.seen, found.entry)
-    return health.value, (Sync.UNKNOWN if found.edits else sync).value, reason, message
+    health, sync, reason, message = judge(found.seen, found.entry, edited=bool(found.edits))
+    return health.value, sync.value, reason, message
 
 
 def when(found: Found, now: float) -> str:

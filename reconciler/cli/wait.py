@@ -18,10 +18,10 @@ from reconciler.cli.common import SELECTOR, seconds
 from reconciler.cli.show import checks_lines, status_of
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.exitcodes import ExitCode
-from reconciler.health import CONDITIONS, Health
+from reconciler.health import CONDITIONS, Health, Sync, left_behind
 from reconciler.inventory import applied
 from reconciler.lookup import Found, find_all, find_one, find_thoroughly
-from reconciler.model import RunPhase
+from reconciler.model import RunPhase, Verdict
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -165,6 +165,8 @@ class _Waiter:
             status = status_of(found)
             if _holds(self.goal, found):
                 self._reached(name)
+                if _is_good(self.goal) and status.sync is Sync.OUT_OF_SYNC and found.entry is not None:
+                    print(f"note: {name} is out of sync: {found.entry.behind.get('reason')}", file=sys.stderr)
                 _print_checks(self.goal, found, sys.stdout)
                 continue
             self.open[name] = f"{status.health.value}, {found.status} ({status.message})"
@@ -244,8 +246,13 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return "haymaker did not deploy it" if goal.kind != "deleted" else ""
     if seen.stuck and (_is_good(goal) or (goal.kind, goal.word) == ("status", "running")):
         return f"it is not started: {seen.stuck}"
+    left = left_behind(entry) if not found.edits else None
+    if left is not None and left.blocked and goal == Goal("condition", "Reconciling", "False"):
+        return left.reason
     if not _is_good(goal):
         return ""
+    if seen.phase is RunPhase.NONE and left is not None and left.verdict in (Verdict.UNRESOLVED, Verdict.OVER_BUDGET):
+        return status_of(found).message
     if seen.doubt:
         return seen.doubt
     if seen.suspended:
@@ -259,7 +266,6 @@ def _hopeless(app: App, goal: Goal, found: Found) -> str:
         return ""
 
     from reconciler.classify import classify
-    from reconciler.model import Verdict
 
     finding = classify(applied(entry), seen, fleet=entry.fleet, now=app.now())
     hopeless = (Verdict.GIVEN_UP, Verdict.OVER_BUDGET, Verdict.IN_DOUBT, Verdict.HELD, Verdict.IDLE, Verdict.STALLED)

@@ -92,7 +92,9 @@ def gather(app: App, wanted: str, filename: str | None) -> Reasons:
     seen = done.seen.get(name) if done is not None else found.seen if found is not None else None
     finding, left = None, None
     if done is not None:
-        left = next((item for item in reversed(done.plan.left) if item.name == name), None)  # the last says most
+        items = [item for item in done.plan.left if item.name == name]
+        # What its manifest cannot say stands above what its last good one asks for; else the last says most.
+        left = next((i for i in items if i.verdict is Verdict.INVALID), items[-1] if items else None)
     if done is not None and found is not None and found.seen is not None:
         # What was applied may be stuck where the manifests, not applied yet, are not; or the other way round.
         stuck = left.reason if left is not None and left.verdict is Verdict.HALTED and left.blocked else ""

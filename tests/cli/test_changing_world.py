@@ -118,27 +118,28 @@ def test_a_workload_that_is_a_class_says_where_it_is_listed_that_it_cannot_run_y
 def test_an_edit_is_told_until_a_pass_has_read_it(own: Cli) -> None:
     def sync(*words: str) -> tuple[str, list[str]]:
         item = json.loads(own(*words, "-o", "json").out)
-        item = next(i for i in item["items"] if i["name"] == "loser") if "items" in item else item
+        item = next(i for i in item["items"] if i["name"] == "reporter") if "items" in item else item
         return item["sync"], item["edited"]
 
     manifest = own.folder / "fleet.yaml"
     assert own("apply", "-f", "manifests").code == 0
-    assert sync("status", "loser") == ("Synced", [])
+    assert sync("status", "reporter") == ("Synced", [])
     manifest.write_text(manifest.read_text() + "# a remark\n")
-    assert sync("status", "loser") == ("Unknown", [str(manifest)])
+    assert sync("status", "reporter") == ("Unknown", [str(manifest)])
     assert sync("list", "--edits") == sync("status", "--edits") == ("Unknown", [str(manifest)])
     assert sync("list") == ("Synced", [])
-    told = own("status", "loser").out
+    told = own("status", "reporter").out
     assert (
-        "sync        Unknown  manifests/fleet.yaml changed after the last apply; `haymaker why loser` compares" in told
+        "sync        Unknown  manifests/fleet.yaml changed after the last apply; `haymaker why reporter` compares"
+        in told
     )
     assert "sync        Synced" in own("why", "keeper").out
     assert own("apply", "-f", "manifests", "--only", "keeper").code == 0
-    assert sync("status", "loser")[0] == "Unknown", "that pass was not about it"
+    assert sync("status", "reporter")[0] == "Unknown", "that pass was not about it"
     assert own("apply", "-f", "manifests").code == 0
-    assert sync("status", "loser") == ("Synced", [])
+    assert sync("status", "reporter") == ("Synced", [])
     manifest.rename(own.folder / "other.yaml")
-    assert sync("status", "loser") == ("Unknown", [str(manifest)])
+    assert sync("status", "reporter") == ("Unknown", [str(manifest)])
 
 
 def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:

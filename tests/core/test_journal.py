@@ -131,7 +131,7 @@ def test_a_checkpoint_holds_every_field_of_an_entry_and_shares_what_is_alike(tmp
     full = Entry(
         "full", "full-1", "prod", 3, "1:d", desired_json({"spec": {"x": 1}}), "w", "1:s", "a.yaml:1", "/r", {"a": "b"},
         {"c": "d"}, True, "Retain", True, True, True, 60.0, 2, True, "1:f", {"digest": "1:h"}, 5.0,
-        (("other", "Started"),), "it waits", (1, 2, 3),
+        (("other", "Started"),), "it waits", {"verdict": "Held"}, (1, 2, 3),
         Run("k", 4, {"engine": "local", "key": "k", "token": {"pid": 7}}, 1.0, 2.0, 0, None, "exited", "exit code 0",
             True, False, "quiet", "turns", True, ({"name": "c", "passed": True},), {"turns": 3.0}, {"turns": 2},
             "no model"),
