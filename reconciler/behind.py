@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.classify import classify
-from reconciler.health import OUT_OF_SYNC
-from reconciler.model import LeftAlone, OutcomeStatus, Verb, Verdict
+from reconciler.model import OUT_OF_SYNC, LeftAlone, OutcomeStatus, Verb, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from reconciler.model import LeftAlone, RunPhase, Verdict, short
+from reconciler.model import OUT_OF_SYNC, LeftAlone, RunPhase, Verdict, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,13 +75,6 @@ class Status:
     next_action: str = ""
     due_in: float | None = None
     conditions: tuple[Condition, ...] = field(default=())
-
-
-OUT_OF_SYNC = frozenset(
-    {Verdict.DRIFTED, Verdict.MISSING, Verdict.UNWANTED, Verdict.HALTED, Verdict.OUTDATED, Verdict.WAITING_FOR_END}
-    | {Verdict.FAILED, Verdict.ORPHANED, Verdict.PROTECTED, Verdict.HELD, Verdict.CONFLICTED, Verdict.INVALID}
-    | {Verdict.REVERTING, Verdict.REVERTED}
-)
 
 
 def describe(

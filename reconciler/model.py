@@ -332,6 +332,14 @@ class Verdict(StrEnum):
     SETTLED = "Settled"
 
 
+# What runs, or does not, is other than declared.
+OUT_OF_SYNC = frozenset(
+    {Verdict.DRIFTED, Verdict.MISSING, Verdict.UNWANTED, Verdict.HALTED, Verdict.OUTDATED, Verdict.WAITING_FOR_END}
+    | {Verdict.FAILED, Verdict.ORPHANED, Verdict.PROTECTED, Verdict.HELD, Verdict.CONFLICTED, Verdict.INVALID}
+    | {Verdict.REVERTING, Verdict.REVERTED}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     verdict: Verdict

@@ -121,7 +121,7 @@ class Folder:
         return kept.desired
 
     def take_over(self, other: Folder, root: str) -> None:
-        """Know what another process knows."""
+        """Know what `other` knows, which may be another process's reading."""
         for file in other.raw.keys() | other.files.keys():
             entry = other.last_entry(file)
             assert entry is not None
