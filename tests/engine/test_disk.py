@@ -82,7 +82,7 @@ def test_an_exit_that_the_full_disk_refuses_is_kept_and_written_when_there_is_sp
         file.write(b'{"stop_requested": 1, "grace": 0}\n' * ((4096 - path.stat().st_size) // 34))
     fill(small)
     os.kill(handle.token["pid"], signal.SIGUSR1)
-    eventually(lambda: not small.alive(handle.key))
+    eventually(lambda: small.look(handle).state.is_ended)
     seen = small.look(handle)
     assert (seen.state, seen.exit.code) == (RunState.FAILED, 3), "its shim knows"
     assert b"ended" not in path.read_bytes()

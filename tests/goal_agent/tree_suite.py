@@ -53,8 +53,8 @@ class TreeSuite:
         pids = world.folder / "pids"
         family = [p for pid in pids.read_text().split() if (p := _process(int(pid)))]
         leader = _leader(world)
-        if leader is not None:  # one that is done may be over
-            family += [leader, *leader.children(recursive=True)]
+        if leader is not None:
+            family += [leader, *_children(leader)]
         if how in ("terminated", "killed", "deleted"):
             assert leader is not None
             assert len(family) > HIDDEN, "the family was alive"
@@ -102,6 +102,14 @@ def _process(pid: int) -> psutil.Process | None:
         return psutil.Process(pid)
     except psutil.NoSuchProcess:
         return None
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    """Whom it has started; nobody, where it is over meanwhile."""
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _is_alive(process: psutil.Process) -> bool:
