@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent_haymaker.lean import replace
 from reconciler.budget import Purse
 from reconciler.closer import find_unresolved
-from reconciler.model import Observed, Plan, RunPhase
+from reconciler.model.observed import Observed, RunPhase
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.load import Loaded
-    from reconciler.model import Desired
+    from reconciler.model.desired import Desired
+    from reconciler.model.plan import Plan
 
 
 def plan_from_nothing(loaded: Loaded, *, now: float, environ: Mapping[str, str]) -> Plan:

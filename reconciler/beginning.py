@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from reconciler.budget import Purse
     from reconciler.ending import Ending
     from reconciler.inventory import Entry
-    from reconciler.model import Action, Desired, Json
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
+    from reconciler.model.plan import Action
     from reconciler.succession import Succession
 
 

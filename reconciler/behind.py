@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.classify import classify
-from reconciler.model import OUT_OF_SYNC, LeftAlone, OutcomeStatus, Verb, Verdict
+from reconciler.model.finding import OUT_OF_SYNC, LeftAlone, Verdict
+from reconciler.model.outcome import OutcomeStatus
+from reconciler.model.plan import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Outcome
+    from reconciler.model.outcome import Outcome
     from reconciler.passes import Pass
 
 # What is left alone for one of these is not what its manifest asks for.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from reconciler.inventory import Entry, Inventory
     from reconciler.journal import Journal
-    from reconciler.model import Action, Desired
+    from reconciler.model.desired import Desired
+    from reconciler.model.plan import Action
 
 
 @dataclass(slots=True)

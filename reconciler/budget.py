@@ -15,7 +15,7 @@ from agent_haymaker.lean import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
     from reconciler.usage import Usage
 
 CAPS = {"maxTurns": "turns", "maxTokens": "tokens", "maxCostUSD": "cost_usd"}

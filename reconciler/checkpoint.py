@@ -19,13 +19,13 @@ from agent_haymaker.lean import replace
 from agent_haymaker.records import open_regular, parse_record, unreadable, write_record
 from reconciler.inventory import NO_JSON, Entry, FleetRecord, Run
 from reconciler.journal import Position
-from reconciler.model import LazyJson
+from reconciler.model.lazyjson import LazyJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
 
 VERSION = 2
 _SPECS = b',\n"specs": '

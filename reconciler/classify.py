@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.model import Finding, RunPhase, Verdict, short
+from reconciler.model.finding import Finding, Verdict
+from reconciler.model.observed import RunPhase, short
 
 if TYPE_CHECKING:
-    from reconciler.model import Desired, Observed
+    from reconciler.model.desired import Desired
+    from reconciler.model.observed import Observed
 
 RESTARTED_AT = "haymaker/restartedAt"
 IN_PLACE = "the manifest changed in fields that need no restart"

@@ -13,14 +13,17 @@ from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import replace
 from reconciler.inventory import applied
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from agent_haymaker.engines import Engine
-    from reconciler.model import Desired, Json, Observed, Plan
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
+    from reconciler.model.observed import Observed
+    from reconciler.model.plan import Plan
     from reconciler.observe import World
 
 

@@ -18,7 +18,9 @@ from reconciler.closer import find_kept, find_overruns, find_overtime, find_stra
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load
-from reconciler.model import Desired, LeftAlone, Observed, Plan, Verb, Verdict
+from reconciler.model.finding import LeftAlone, Verdict
+from reconciler.model.observed import Observed
+from reconciler.model.plan import Plan, Verb
 from reconciler.observe import World, find_unowned, observe
 from reconciler.order import find_renames
 from reconciler.passes import Pass, Request
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from reconciler.app import App
     from reconciler.budget import Purse
     from reconciler.load import Loaded
-    from reconciler.model import Outcome
+    from reconciler.model.desired import Desired
+    from reconciler.model.outcome import Outcome
 
 
 def look(app: App, request: Request) -> Pass:

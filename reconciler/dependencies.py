@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.lean import dataclass
 from reconciler.classify import classify
-from reconciler.model import RunPhase, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase
 from reconciler.order import by_dependency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Dependency, Desired, Observed
+    from reconciler.model.desired import Dependency, Desired
+    from reconciler.model.observed import Observed
 
 # At rest until a person, or another manifest, says otherwise.
 _AT_REST = frozenset(

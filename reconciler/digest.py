@@ -16,7 +16,9 @@ from reconciler.manifest.units import format_duration, format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.model import Desired, Json, Observed
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
+    from reconciler.model.observed import Observed
 
 DIGEST_VERSION = "1"
 RESTARTED_AT = "haymaker/restartedAt"

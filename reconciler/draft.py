@@ -9,13 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from reconciler.model import Action, LeftAlone, RunPhase, Verb
+from reconciler.model.finding import LeftAlone
+from reconciler.model.observed import RunPhase
+from reconciler.model.plan import Action, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.budget import Purse
-    from reconciler.model import Desired, FleetPolicy, Observed, Verdict
+    from reconciler.model.desired import Desired, FleetPolicy
+    from reconciler.model.finding import Verdict
+    from reconciler.model.observed import Observed
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ from reconciler.entries import declared, verdict_of
 from reconciler.history import next_generation, rename_history
 from reconciler.inventory import Entry
 from reconciler.masking import Mask
-from reconciler.model import Desired, RunPhase, Verb, short
+from reconciler.model.desired import Desired
+from reconciler.model.observed import RunPhase, short
+from reconciler.model.plan import Verb
 from reconciler.observe import observe_one
 from reconciler.records import remove_state
 from reconciler.succession import Succession
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from agent_haymaker.engines import Engine
     from reconciler.book import Book
     from reconciler.budget import Purse
-    from reconciler.model import Action, Json
+    from reconciler.model.lazyjson import Json
+    from reconciler.model.plan import Action
     from reconciler.observe import World
 
 HOST_SECONDS = 120.0  # the longest that the host itself may take over one effect

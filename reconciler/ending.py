@@ -16,7 +16,8 @@ from reconciler.commit import GroupCharge
 from reconciler.entries import with_end
 from reconciler.ledger import charge_of
 from reconciler.masking import Mask
-from reconciler.model import GRACE_SECONDS, AppliedSpec, Desired
+from reconciler.model.desired import GRACE_SECONDS, Desired
+from reconciler.model.lazyjson import AppliedSpec
 from reconciler.reasons import read_reason
 from reconciler.spending import usage_of
 from reconciler.usage import is_cut
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.book import Book
     from reconciler.budget import Purse
     from reconciler.inventory import Entry, Run
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
     from reconciler.usage import Usage
 
 TRANSCRIPT = "transcript.jsonl"

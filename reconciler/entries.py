@@ -13,7 +13,7 @@ from reconciler.inventory import OVERRUN, desired_json
 if TYPE_CHECKING:
     from agent_haymaker.engines import Observation
     from reconciler.inventory import Entry, Run
-    from reconciler.model import Desired
+    from reconciler.model.desired import Desired
 
 
 def declared(entry: Entry, want: Desired, root: str) -> Entry:

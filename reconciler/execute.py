@@ -12,12 +12,12 @@ import time
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import HaymakerError
-from reconciler.model import Outcome, OutcomeStatus
+from reconciler.model.outcome import Outcome, OutcomeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.model import Action, Plan
+    from reconciler.model.plan import Action, Plan
 
 CONCURRENCY = 128  # actions at once; most of them wait, for a disk or for a process to end
 

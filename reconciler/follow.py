@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING
 from agent_haymaker.engines import Handle
 from reconciler.converge import converge
 from reconciler.health import Health, describe
-from reconciler.model import OutcomeStatus, RunPhase, Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase
+from reconciler.model.outcome import OutcomeStatus
+from reconciler.model.plan import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.app import App
-    from reconciler.model import Observed, Outcome, Plan
+    from reconciler.model.observed import Observed
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Plan
     from reconciler.passes import Pass, Request
 
 SERVICE_SETTLES = 1.0  # seconds that a service has to live before it counts as started

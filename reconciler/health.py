@@ -11,13 +11,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass, field
-from reconciler.model import OUT_OF_SYNC, LeftAlone, RunPhase, Verdict, short
+from reconciler.model.finding import OUT_OF_SYNC, LeftAlone, Verdict
+from reconciler.model.observed import RunPhase, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Finding, Observed
+    from reconciler.model.finding import Finding
+    from reconciler.model.observed import Observed
 
 
 class Health(StrEnum):

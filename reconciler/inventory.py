@@ -17,11 +17,13 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import platform_error
 from reconciler.journal import START, Position, read_tail
-from reconciler.model import Desired, LazyJson
+from reconciler.model.lazyjson import LazyJson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from reconciler.model.desired import Desired
 
 OVERRUN = "budget"
 NO_JSON = LazyJson()
@@ -295,6 +297,8 @@ def _fleet_names(folder: Path) -> list[str]:
 
 def applied(entry: Entry) -> Desired:
     """Give what an entry was applied with: its last good spec."""
+    from reconciler.model.desired import Desired  # a look at what runs needs none
+
     return replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.records import platform_error, read_record, read_regular, sync_dir, write_record
-from reconciler.model import Desired
+from reconciler.model.desired import Desired
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

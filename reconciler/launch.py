@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.inventory import Entry
-    from reconciler.model import Desired, Json
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.workloads import WorkloadDeclaration
-    from reconciler.model import Desired, FleetPolicy
+    from reconciler.model.desired import Desired, FleetPolicy
 
 __all__ = ["Loaded", "Problem", "Tree", "WorkTree", "load"]
 

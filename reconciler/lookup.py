@@ -15,7 +15,7 @@ from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import open_regular, platform_error, read_record
 from reconciler.inventory import Entry
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 from reconciler.observe import observe, observe_one
 from reconciler.records import status_of
 from reconciler.resting import find_refused, find_stuck_among, rests, with_dependencies
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.app import App
     from reconciler.history import Gone
     from reconciler.inventory import Inventory
-    from reconciler.model import Observed
+    from reconciler.model.observed import Observed
 
 ID_LENGTH = 8
 TAIL_BYTES = 64 * 1024

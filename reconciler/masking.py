@@ -12,7 +12,7 @@ from reconciler.redact import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Desired
+    from reconciler.model.desired import Desired
 
 
 class Mask:

@@ -16,7 +16,8 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
 from reconciler.inventory import OVERRUN, Entry, Run
-from reconciler.model import BUDGET_SPENT_CODE, AppliedSpec, Observed, RunPhase
+from reconciler.model.lazyjson import AppliedSpec
+from reconciler.model.observed import BUDGET_SPENT_CODE, Observed, RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

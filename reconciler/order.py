@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Desired, Observed
+    from reconciler.model.desired import Desired
+    from reconciler.model.observed import Observed
 
 
 def _names_before(item: Desired | Observed) -> list[str]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from reconciler.budget import Purse
     from reconciler.inventory import Inventory
     from reconciler.load import Loaded
-    from reconciler.model import Desired, Observed, Outcome, Plan
+    from reconciler.model.desired import Desired
+    from reconciler.model.observed import Observed
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Plan
     from reconciler.observe import World
 
 

@@ -13,7 +13,9 @@ from agent_haymaker.lean import replace
 from reconciler.classify import IN_PLACE, can_revert, classify, failures_after, needs_another_run
 from reconciler.digest import changes_of
 from reconciler.draft import Draft
-from reconciler.model import BUDGET_SPENT_CODE, Plan, RunPhase, Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import BUDGET_SPENT_CODE, RunPhase
+from reconciler.model.plan import Plan, Verb
 from reconciler.order import by_dependency, find_renames
 from reconciler.removals import Removals, plan_removals
 from reconciler.revert import in_force
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from reconciler.budget import Purse
-    from reconciler.model import Desired, FleetPolicy, Observed
+    from reconciler.model.desired import Desired, FleetPolicy
+    from reconciler.model.observed import Observed
 
 
 def make_plan(

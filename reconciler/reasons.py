@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent_haymaker.engines import Engine
     from reconciler.inventory import Entry, Run
-    from reconciler.model import Observed
+    from reconciler.model.observed import Observed
 
 
 def may_tell_why(run: Run | None) -> bool:

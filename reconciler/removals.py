@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.lean import dataclass, field
 from reconciler.classify import classify
-from reconciler.model import Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.plan import Verb
 from reconciler.order import by_dependency
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from reconciler.draft import Draft
-    from reconciler.model import Observed
+    from reconciler.model.observed import Observed
 
 
 @dataclass(frozen=True, slots=True)

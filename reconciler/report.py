@@ -7,13 +7,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.lean import dataclass
-from reconciler.model import OutcomeStatus, Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.outcome import OutcomeStatus
+from reconciler.model.plan import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.load import Problem
-    from reconciler.model import Action, LeftAlone, Outcome, Plan
+    from reconciler.model.finding import LeftAlone
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Action, Plan
 
 SCHEMA_VERSION = 1
 

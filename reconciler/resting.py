@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.inventory import applied
-from reconciler.model import AppliedSpec, RunPhase
+from reconciler.model.lazyjson import AppliedSpec
+from reconciler.model.observed import RunPhase
 from reconciler.observe import observe
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.app import App
     from reconciler.inventory import Entry, Inventory
-    from reconciler.model import Observed
+    from reconciler.model.observed import Observed
     from reconciler.observe import World
 
 

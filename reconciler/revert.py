@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent_haymaker.lean import replace
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Desired, Observed
+    from reconciler.model.desired import Desired
+    from reconciler.model.observed import Observed
 
 # What a new digest is taken over; everything else needs no restart, and is the manifest's also while it is held.
 _COUNTED = ("workload", "config", "goal", "env", "files", "inPlaceConfig")

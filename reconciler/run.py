@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.app import App
-    from reconciler.model import Outcome
+    from reconciler.model.outcome import Outcome
     from reconciler.passes import Pass
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from reconciler.inventory import Inventory
     from reconciler.load import Loaded
-    from reconciler.model import Desired, FleetPolicy, Observed
+    from reconciler.model.desired import Desired, FleetPolicy
+    from reconciler.model.observed import Observed
     from reconciler.observe import World
     from reconciler.passes import Request
 

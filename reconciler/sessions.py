@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Desired, Json, Observed, Plan
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
+    from reconciler.model.observed import Observed
+    from reconciler.model.plan import Plan
 
 _STEPS = "script"
 

@@ -10,7 +10,7 @@ from agent_haymaker.engines import Handle
 from agent_haymaker.lean import replace
 from reconciler.budget import Purse, Spent, earliest, overrun, price_of, spent_by
 from reconciler.ledger import read_charges, read_live_usage, read_usage
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 from reconciler.usage import Usage
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agent_haymaker.engines import Engine
     from reconciler.inventory import Run
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
     from reconciler.observe import World
 
 

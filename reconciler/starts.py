@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 from agent_haymaker.lean import dataclass
 from reconciler.dependencies import HOLDS, Outlook, outlook
 from reconciler.digest import changes_of, diff_specs
-from reconciler.model import RunPhase, Verb, Verdict, short
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase, short
+from reconciler.model.plan import Verb
 from reconciler.revert import stand_in
 
 if TYPE_CHECKING:
     from reconciler.budget import Answer
     from reconciler.draft import Draft
-    from reconciler.model import Dependency, Desired, Observed
+    from reconciler.model.desired import Dependency, Desired
+    from reconciler.model.observed import Observed
 
 
 def plan_create(draft: Draft, want: Desired, after: tuple[int, ...]) -> None:

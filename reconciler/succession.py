@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.inventory import Entry
-    from reconciler.model import Desired, Observed
+    from reconciler.model.desired import Desired
+    from reconciler.model.observed import Observed
 
 
 @dataclass(frozen=True, slots=True)

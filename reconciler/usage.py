@@ -14,7 +14,7 @@ from agent_haymaker.lean import dataclass, field, replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
 
 NAME_LENGTH = 200
 MOST_TOKENS, MOST_COST_USD = 10**15, 1e12  # of a run: what tells more tells nothing, and sums stay sums

@@ -22,7 +22,7 @@ from agent_haymaker.records import read_regular
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
 
 INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"

@@ -115,7 +115,7 @@ def test_every_decision_is_in_the_index():
 
 def test_every_verdict_and_health_is_explained():
     from reconciler.health import Health
-    from reconciler.model import Verdict
+    from reconciler.model.finding import Verdict
 
     page = (ROOT / "docs/status-and-why.md").read_text(encoding="utf-8")
     missing = [word for word in (*Verdict, *Health) if not re.search(rf"^(\| |`){word}\b", page, re.MULTILINE)]

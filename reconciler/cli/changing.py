@@ -15,14 +15,16 @@ from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Option
 from reconciler.converge import converge, look
 from reconciler.exitcodes import ExitCode
-from reconciler.model import OutcomeStatus, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.outcome import OutcomeStatus
 from reconciler.report import outcome_json, outcome_text, outcomes_text, plan_json, plan_text, problem_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.load import Problem
-    from reconciler.model import Outcome, Plan
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Plan
     from reconciler.passes import Pass, Request
 
 

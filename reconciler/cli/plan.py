@@ -16,13 +16,15 @@ from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import look
 from reconciler.exitcodes import ExitCode
-from reconciler.model import Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.plan import Verb
 from reconciler.passes import Pass, Request
 from reconciler.report import plan_json, plan_markdown, plan_text
 
 if TYPE_CHECKING:
     from reconciler.load import Loaded
-    from reconciler.model import Desired, Plan
+    from reconciler.model.desired import Desired
+    from reconciler.model.plan import Plan
 
 GOAL = "prompt.md"  # what the goal is called in a workspace
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.output import age, clean, columns, paint, utc
 from reconciler.health import Health, Status, Sync, describe, judge
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.inventory import Run
     from reconciler.lookup import Found
-    from reconciler.model import Finding, LeftAlone
+    from reconciler.model.finding import Finding, LeftAlone
 
 COLOURS = {
     "Healthy": "green", "Progressing": "cyan", "Degraded": "red", "Stalled": "red", "Missing": "red",

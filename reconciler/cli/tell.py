@@ -14,7 +14,7 @@ from reconciler.cli.spec import Argument, Command
 if TYPE_CHECKING:
     from reconciler.inventory import Entry
     from reconciler.lookup import Found
-    from reconciler.model import Observed
+    from reconciler.model.observed import Observed
 
 INBOX = "inbox"
 MOST_BYTES = 64 * 1024
@@ -57,7 +57,7 @@ def run(*, name: str, text: str) -> int:
 
 def _who_hears(found: Found, entry: Entry, seen: Observed, file: str) -> str:
     """Say when an instruction is heard, and what to do where it may never be."""
-    from reconciler.model import RunPhase
+    from reconciler.model.observed import RunPhase
 
     if GOAL_AGENT not in entry.desired.get("recipe", {}).get("argv", ()):
         return (

@@ -21,7 +21,8 @@ from reconciler.exitcodes import ExitCode
 from reconciler.health import CONDITIONS, Health, Sync, left_behind
 from reconciler.inventory import applied
 from reconciler.lookup import Found, find_all, find_one, find_thoroughly
-from reconciler.model import RunPhase, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase
 
 if TYPE_CHECKING:
     from typing import TextIO

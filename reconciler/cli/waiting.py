@@ -26,7 +26,7 @@ from reconciler.report import plan_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.model import Outcome
+    from reconciler.model.outcome import Outcome
     from reconciler.passes import Pass, Request
 
 

@@ -22,14 +22,15 @@ from reconciler.history import Gone, what_became
 from reconciler.inventory import load_inventory
 from reconciler.journal import read_backwards
 from reconciler.lookup import Found, fate, find_thoroughly, fleet_root, known_names, not_found
-from reconciler.model import Finding, Verdict
+from reconciler.model.finding import Finding, Verdict
 from reconciler.passes import Pass, Request
 from reconciler.report import plan_lines
 from reconciler.revert import in_force
 
 if TYPE_CHECKING:
     from reconciler.inventory import Inventory
-    from reconciler.model import Desired, LeftAlone
+    from reconciler.model.desired import Desired
+    from reconciler.model.finding import LeftAlone
 
 EVENTS = 5
 

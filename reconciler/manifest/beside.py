@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reconciler.manifest.trees import Stamp, Tree
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
 
     Files = Sequence[tuple[str, Stamp | None]]
 

@@ -18,14 +18,15 @@ from reconciler.manifest.codec import decode_desired, decode_shape, encode_desir
 from reconciler.manifest.problems import Flaw
 from reconciler.manifest.quietly import write_quietly
 from reconciler.manifest.trees import Listing, Stamp, is_settled
-from reconciler.model import FleetPolicy
+from reconciler.model.desired import FleetPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.trees import Tree
     from reconciler.manifest.workloads import WorkloadDeclaration
-    from reconciler.model import Desired, Json
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
 
 VERSION = 3
 CACHE_BYTES = 1 << 30  # what is larger was not written here
@@ -266,7 +267,7 @@ def _code_stamp() -> list[list[Any]]:
             if entry.name.endswith(".py"):
                 status = entry.stat()
                 stamps.append([entry.name, status.st_size, status.st_mtime_ns])
-    for name in ("load.py", "digest.py", "model.py"):
+    for name in ("load.py", "digest.py", "model/desired.py"):
         status = os.stat(os.path.join(os.path.dirname(here), name))
         stamps.append([name, status.st_size, status.st_mtime_ns])
     return sorted(stamps)

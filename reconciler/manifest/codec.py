@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reconciler.model import Backoff, Dependency, Desired, Json, Recipe, Source
+from reconciler.model.desired import Backoff, Dependency, Desired, Recipe, Source
+
+if TYPE_CHECKING:
+    from reconciler.model.lazyjson import Json
 
 # What deployments have in common is a shape, kept once: [context, settings, spec, fields], the context being
 # [workload, key, argv, path_prefix, workload_dir, code_files, installed]. A record is the rest: [line, shape,

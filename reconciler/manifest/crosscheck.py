@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.model import Desired
+    from reconciler.model.desired import Desired
 
 # (name, what, fix, path in the spec)
 Complaint = tuple[str, str, str, tuple[str | int, ...]]

@@ -12,7 +12,7 @@ from reconciler.manifest.models import DeploymentSpec
 
 if TYPE_CHECKING:
     from reconciler.manifest.validate import Declared
-    from reconciler.model import Json
+    from reconciler.model.lazyjson import Json
 
 
 @dataclass(frozen=True, slots=True)

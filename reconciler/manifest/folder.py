@@ -32,13 +32,14 @@ from reconciler.manifest.workloads import (
     running_on,
 )
 from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
-from reconciler.model import FleetPolicy
+from reconciler.model.desired import FleetPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.trees import Stamp, Tree
-    from reconciler.model import Desired, Json
+    from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
 
 
 class FolderReader(FileReader):

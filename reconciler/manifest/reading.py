@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.manifest.trees import Unreadable, blob_name
 from reconciler.manifest.validate import declare, name_of
 from reconciler.manifest.yamlreader import MAX_BYTES, read_documents
-from reconciler.model import FleetPolicy
+from reconciler.model.desired import FleetPolicy
 
 if TYPE_CHECKING:
     from reconciler.manifest.cache import Entry, Folder

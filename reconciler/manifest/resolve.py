@@ -24,7 +24,7 @@ from reconciler.manifest.policy import check_budget, check_workload
 from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay
 from reconciler.manifest.workloads import installed_code, is_goal_agent
-from reconciler.model import Backoff, Dependency, Desired, Recipe, Source
+from reconciler.model.desired import Backoff, Dependency, Desired, Recipe, Source
 from reconciler.values import KEYRING_FIX
 
 if TYPE_CHECKING:

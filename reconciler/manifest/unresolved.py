@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.manifest.yamlreader import Document
-    from reconciler.model import Desired
+    from reconciler.model.desired import Desired
 
 
 def find_unresolved(want: Desired, root: str, environ: Mapping[str, str]) -> list[Flaw]:

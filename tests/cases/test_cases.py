@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from reconciler.load import load
-from reconciler.model import Observed, RunPhase
+from reconciler.model.observed import Observed, RunPhase
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
 from reconciler.report import plan_text, problem_text

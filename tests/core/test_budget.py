@@ -9,7 +9,9 @@ import pytest
 from core.words import FLEET, NOW, desired, ended, observed
 from reconciler.budget import Purse, Spent, Window, price_of
 from reconciler.classify import classify, failures_after
-from reconciler.model import RunPhase, Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase
+from reconciler.model.plan import Verb
 from reconciler.plan import make_plan
 from reconciler.usage import Usage
 

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 
 from reconciler.classify import classify, failures_after, needs_another_run
-from reconciler.model import Backoff, Finding, RunPhase, Verdict
+from reconciler.model.desired import Backoff
+from reconciler.model.finding import Finding, Verdict
+from reconciler.model.observed import RunPhase
 from tests.core.words import NOW, desired, ended, observed
 
 WANT = desired()

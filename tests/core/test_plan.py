@@ -9,7 +9,10 @@ from dataclasses import replace
 import pytest
 
 from reconciler.classify import RESTARTED_AT
-from reconciler.model import Outcome, OutcomeStatus, RunPhase, Verb, Verdict
+from reconciler.model.finding import Verdict
+from reconciler.model.observed import RunPhase
+from reconciler.model.outcome import Outcome, OutcomeStatus
+from reconciler.model.plan import Verb
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
 from reconciler.report import outcomes_text, plan_json, plan_text, summarise

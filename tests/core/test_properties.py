@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model import Dependency, Observed, RunPhase, Verb
+from reconciler.model.desired import Dependency
+from reconciler.model.observed import Observed, RunPhase
+from reconciler.model.plan import Verb
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
 from reconciler.report import plan_json

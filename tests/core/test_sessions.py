@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.words import FLEET, NOW, desired, observed
-from reconciler.model import RunPhase
+from reconciler.model.observed import RunPhase
 from reconciler.plan import make_plan
 from reconciler.sessions import session_notes
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reconciler.model import Dependency, Desired, FleetPolicy, Observed, Recipe, RunPhase, Source
+from reconciler.model.desired import Dependency, Desired, FleetPolicy, Recipe, Source
+from reconciler.model.observed import Observed, RunPhase
 
 FLEET = FleetPolicy(name="prod")
 NOW = 1_000_000.0
