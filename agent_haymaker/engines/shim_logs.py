@@ -126,7 +126,7 @@ class Log:
             size = self._size
         grown = abs(size - self._size) * 16 > self._max
         self._size = size
-        self._every = _SOONEST if grown else min(self._every * 2, _LATEST)
+        self._every = _SOONEST if grown else min(self._every * 4, _LATEST)
         # Looks of many logs fall on the same instants, so that they wake the shim together.
         self._due = (now // self._every + 1) * self._every
         return self._due
