@@ -83,6 +83,7 @@ def late(tmp_path: Path) -> Iterator[Cli]:
         cli("delete", "-f", "manifests", "--yes")
 
 
+@pytest.mark.slow
 def test_what_a_pass_left_out_of_sync_is_told_until_a_pass_mends_it(late: Cli) -> None:
     found = stands(late)
     assert found == stands(late, "list")

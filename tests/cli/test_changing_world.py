@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from conftest import make_cli
 
 from agent_haymaker.testing import eventually
@@ -50,6 +51,7 @@ def test_an_unreadable_inventory_is_doubt_for_every_look(own: Cli) -> None:
     checkpoint.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_why_tells_a_change_before_it_is_applied(own: Cli) -> None:
     assert own("apply", "-f", "manifests").code == 0
     manifest = own.folder / "fleet.yaml"
@@ -142,6 +144,7 @@ def test_an_edit_is_told_until_a_pass_has_read_it(own: Cli) -> None:
     assert sync("status", "reporter") == ("Unknown", [str(manifest)])
 
 
+@pytest.mark.slow
 def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:
     manifest = own.folder / "fleet.yaml"
     manifest.write_text(manifest.read_text().replace("path: report.txt", "path: other.txt"))
@@ -216,6 +219,7 @@ spec: {workload: shell, config: {line: "LINE"}}
 """
 
 
+@pytest.mark.slow
 def test_a_deleted_deployment_is_remembered_and_its_successor_counts_on(tmp_path: Path) -> None:
     cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo first"))
     apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")
@@ -251,6 +255,7 @@ def test_a_deleted_deployment_is_remembered_and_its_successor_counts_on(tmp_path
         assert (logged.out, logged.err) == (out, err)
 
 
+@pytest.mark.slow
 def test_an_old_name_leads_to_the_new_one(tmp_path: Path) -> None:
     cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo same"))
     apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def set_mode(home, folders, files):
     for folder, _, names in os.walk(home):

@@ -96,6 +96,7 @@ def test_a_first_apply_on_a_full_disk_leaves_nothing_behind_that_is_in_the_way(s
         world.check_exactly()
 
 
+@pytest.mark.slow
 def test_a_delete_on_a_full_disk_stops_the_agent_or_says_why_not(small_disk):
     world = small_disk
     world.declare("web")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
+
 from agent_haymaker.testing import eventually
 
 
@@ -15,6 +17,7 @@ def lose(world, name):
     world.kill(agent.pid)
 
 
+@pytest.mark.slow
 def test_a_task_with_side_effects_whose_end_nobody_saw_is_in_doubt_and_is_not_started_again(world):
     world.declare("job", run={"mode": "task", "restartPolicy": "Always"})
     world.apply()
@@ -47,6 +50,7 @@ def test_a_service_whose_end_nobody_saw_is_healed(world):
     world.check_exactly("web")
 
 
+@pytest.mark.slow
 def test_agents_outlive_their_shim_and_are_stopped_without_it(world):
     world.declare("web")
     world.apply()

@@ -13,6 +13,8 @@ import pytest
 from agent_haymaker import processes
 from agent_haymaker.testing import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def deployed(world):

@@ -10,6 +10,8 @@ import pytest
 
 from agent_haymaker.testing import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def suspended(world):

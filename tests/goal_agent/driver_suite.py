@@ -147,10 +147,8 @@ class DriverSuite(Driving, TreeSuite):
         assert "of 5000 tokens used" in done.closing[0]
         assert len(self.server.asked) <= 5 + self.spare_turns, len(self.server.asked)
 
-    @pytest.mark.parametrize(
-        "status", [pytest.param(400, marks=pytest.mark.slow), pytest.param(401, marks=pytest.mark.slow),
-                   pytest.param(429, marks=pytest.mark.slow), 500]
-    )  # fmt: skip
+    @pytest.mark.slow
+    @pytest.mark.parametrize("status", [400, 401, 429, 500])
     def test_an_error_of_the_provider_ends_the_run_and_is_told(self, status: int) -> None:
         done = self.run(fail(status, "the scripted reason", times=FOREVER))
         assert (done.code, done.result["verdict"]) == (4, "failed"), done.log
@@ -172,6 +170,7 @@ class DriverSuite(Driving, TreeSuite):
         assert "KEY" in done.closing[0]
         assert not self.server.asked
 
+    @pytest.mark.slow
     def test_a_stop_in_a_tool_leaves_nothing_and_the_session_goes_on(self) -> None:
         long = "echo $$ > pids; setsid sleep 61.7 & echo $! >> pids; echo ready >> pids; sleep 61.7"
         self.server = self.serve(

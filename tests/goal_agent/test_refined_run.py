@@ -69,6 +69,7 @@ def test_no_model_to_ask_is_a_mistake_in_the_config(agent):
     assert "config.plan_with_model" in done.log
 
 
+@pytest.mark.slow
 def test_what_planning_used_counts_and_a_plan_that_reaches_a_cap_ends_the_run(agent, serve):
     server = serve(say(json.dumps(ANSWER)))
     point(agent, server)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent_haymaker.testing import eventually
 
 DAY = {"period": "day"}
@@ -102,6 +104,7 @@ def over(world, name: str) -> str:
     return eventually(reason, within=15)
 
 
+@pytest.mark.slow
 def test_a_program_that_goes_on_beyond_its_budget_is_ended_by_the_next_pass(world):
     budget = {"maxTokens": 250}
     world.task("waster", "squander", budget=budget, run={"restartPolicy": "Always", "backoffLimit": 9})

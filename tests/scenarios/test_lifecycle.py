@@ -59,6 +59,7 @@ def test_on_completion_lets_the_run_end_and_then_replaces(world):
     assert world.starts("job") == 2
 
 
+@pytest.mark.slow
 def test_manual_waits_for_the_restart_annotation(world):
     world.declare("web", update={"strategy": "Manual"})
     world.apply()
@@ -74,6 +75,7 @@ def test_manual_waits_for_the_restart_annotation(world):
     eventually(lambda: world.one("web").pid != first, within=5)
 
 
+@pytest.mark.slow
 def test_suspend_leaves_a_dead_service_dead_until_it_is_lifted(world):
     world.declare("web")
     world.apply()
@@ -356,6 +358,7 @@ def test_a_service_keeps_its_workspace_through_a_replacement(world):
     assert "Goal" not in world.run("logs", "web", "--previous").err
 
 
+@pytest.mark.slow
 def test_a_deployment_whose_last_run_is_forgotten_leaves_no_workspace_when_it_is_deleted(world):
     world.fleet(sync={"prune": True, "maxDeletions": "100%"})
     world.declare("api")
@@ -371,6 +374,7 @@ def test_a_deployment_whose_last_run_is_forgotten_leaves_no_workspace_when_it_is
     world.check_exactly("api")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["renamed", "removed"])
 def test_what_a_fleet_deployed_under_another_name_can_be_deleted_as_the_message_says(world, tmp_path, fate):
     world.fleet()

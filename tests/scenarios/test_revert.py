@@ -99,6 +99,7 @@ def test_the_last_healthy_goal_runs_until_the_manifest_has_another_digest(world)
     world.check_once()
 
 
+@pytest.mark.slow
 def test_what_runs_instead_is_stopped_started_and_kept_alive_like_any_other(world):
     declare(world)
     world.apply()
@@ -126,6 +127,7 @@ def test_what_runs_instead_is_stopped_started_and_kept_alive_like_any_other(worl
     assert len(kept(world)) == 1
 
 
+@pytest.mark.slow
 def test_the_code_of_a_workload_that_changed_is_told_and_not_guessed(world):
     declare(world)
     world.apply()

@@ -64,6 +64,7 @@ def test_a_clock_that_is_set_forward_ends_nobody(world, tmp_path):
     assert world.one("quiet") == agent
 
 
+@pytest.mark.slow
 def test_a_stalled_run_is_stopped_and_stays_so_until_its_manifest_changes(world):
     world.task("quiet", "stay", run={**DEADLINE, "onStalled": "stop"})
     world.apply()

@@ -205,9 +205,9 @@ class World:
         for pid in (int(n) for n in os.listdir("/proc") if n.isdigit()):
             env = processes.read_environ(pid) or {}
             run_id = env.get("HAYMAKER_RUN_ID", "")
-            row = processes.look(pid)
             mine = (install and run_id.startswith(f"{install}.")) or env.get("LEDGER") == str(self.ledger)
-            if row is not None and not row.dead and mine:
+            row = processes.look(pid) if mine else None
+            if row is not None and not row.dead:
                 found.append(Agent(pid, run_id, env.get("WHO", ""), row.session == pid, env))
         return found
 
