@@ -22,13 +22,18 @@ from __future__ import annotations
 
 
 class HaymakerError(Exception):
-    """Anything haymaker reports to a person: `what` happened, `where`, and how to `fix` it."""
+    """
+    Anything haymaker reports to a person: `what` happened, `where`, and how to `fix` it.
 
-    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.what = what
+    Published packages raise the ones they know as any exception, with whatever arguments, or none: then `what` is
+    what the exception says by them, or what its class stands for.
+    """
+
+    def __init__(self, *what: object, where: str | None = None, fix: str | None = None) -> None:
+        super().__init__(*what)
+        self.what = super().__str__() or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
         self.where = where
         self.fix = fix
-        super().__init__(what)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

@@ -20,15 +20,14 @@ class LLMError(HaymakerError):
 
     def __init__(
         self,
-        what: str,
-        *,
+        *what: object,
         where: str | None = None,
         fix: str | None = None,
         status: int | None = None,
         retry_after: float | None = None,
         usage: dict[str, int] | None = None,
     ) -> None:
-        super().__init__(what, where=where, fix=fix)
+        super().__init__(*what, where=where, fix=fix)
         self.status = status
         self.retry_after = retry_after
         self.usage = usage or {}

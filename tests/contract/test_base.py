@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 from abc import ABC, abstractmethod
 
 import pytest
 
 from agent_haymaker.errors import DeploymentError, DeploymentNotFoundError, WorkloadError
+from agent_haymaker.llm import LLMProviderError
 from agent_haymaker.workloads import DeploymentConfig, DeploymentState, FilePlatform, Platform, WorkloadBase
 from agent_haymaker.workloads import base as base_module
 
@@ -169,6 +171,19 @@ def test_errors_print_as_what_was_said():
         assert str(kind("dep-1 not found")) == "dep-1 not found"
         assert issubclass(kind, WorkloadError)
     assert issubclass(DeploymentNotFoundError, DeploymentError)
+
+
+@pytest.mark.parametrize("kind", [base_module.DeploymentError, base_module.DeploymentNotFoundError, LLMProviderError])
+def test_errors_are_raised_as_any_exception_is(kind):
+    with pytest.raises(kind) as bare:
+        raise kind
+    assert bare.value.args == ()
+    assert str(bare.value) == kind.__doc__.strip()
+    assert kind("no", 3).args == ("no", 3)
+    assert str(kind("no", 3)) == str(Exception("no", 3))
+    assert str(kind(KeyError("x"))) == str(KeyError("x"))
+    copy = pickle.loads(pickle.dumps(kind("gone", where="here", fix="look")))
+    assert (str(copy), copy.what) == ("here: gone\n  fix: look", "gone")
 
 
 def test_events_carry_who_when_and_what(tmp_path):
