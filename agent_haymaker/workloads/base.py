@@ -31,6 +31,11 @@ _MAX_LOG_LINE = 64 * 1024
 logger = logging.getLogger("haymaker.workload")
 
 
+def level_of(name: str) -> int:
+    """Give the level of that name for `logging`; one that does not exist counts as INFO."""
+    return logging.getLevelNamesMapping().get(name.upper()) or logging.INFO
+
+
 class EventEmitterMixin:
     """
     Tells the platform's listeners what happens. Needs `name` and `_platform`.
@@ -39,7 +44,7 @@ class EventEmitterMixin:
     """
 
     name: str
-    _platform: Platform | None
+    _platform: Platform | None = None  # also of a subclass whose __init__ does not call ours
 
     async def emit_event(self, topic: str, deployment_id: str, **data: Any) -> None:
         """Publish `data` under `topic`, with the deployment's id, the workload's name and the time (UTC, ISO 8601)."""
@@ -147,9 +152,11 @@ class WorkloadBase(EventEmitterMixin, ABC):
         return await self._platform.get_credential(name) if self._platform else None
 
     def log(self, message: str, level: str = "INFO") -> None:
-        """Write one line to the platform's log, under this workload's name."""
+        """Write one line to the platform's log, or without one to Python's, under this workload's name."""
         if self._platform:
             self._platform.log(message, level=level, workload=self.name)
+        else:
+            logger.getChild(self.name).log(level_of(level), "%s", message)
 
     async def launch(
         self,

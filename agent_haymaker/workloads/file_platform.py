@@ -32,6 +32,7 @@ from agent_haymaker.records import (
     sync_dir,
     write_record,
 )
+from agent_haymaker.workloads.base import level_of
 from agent_haymaker.workloads.models import DeploymentState
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _LOCK_SECONDS = 10.0
 _TAIL_BYTES = 64 * 1024
 _LONGEST_LINE = 1024 * 1024
 _PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
 class FilePlatform:
@@ -177,7 +177,7 @@ class FilePlatform:
     def log(self, message: str, level: str = "INFO", workload: str = "") -> None:
         """Write to the logger `haymaker.workload.<workload>`; a level that does not exist counts as INFO."""
         name = f"haymaker.workload.{workload}" if workload else "haymaker"
-        logging.getLogger(name).log(_LEVELS.get(level.upper(), logging.INFO), "%s", message)
+        logging.getLogger(name).log(level_of(level), "%s", message)
 
     async def publish_event(self, topic: str, event: Mapping[str, Any]) -> None:
         """Tell every subscriber of `topic`, in this process and in others."""

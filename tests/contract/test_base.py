@@ -62,7 +62,7 @@ class InMemory:
 STATE = DeploymentState(deployment_id="small-1", workload_name="small", status="running")
 
 
-def test_everything_works_and_does_nothing_without_a_platform():
+def test_everything_works_and_does_nothing_without_a_platform(caplog):
     async def scenario():
         workload = Small()
         assert workload._platform is None
@@ -70,13 +70,30 @@ def test_everything_works_and_does_nothing_without_a_platform():
         assert await workload.load_state("small-1") is None
         assert await workload.list_deployments() == []
         assert await workload.get_credential("azure-tenant-id") is None
-        workload.log("unheard")
+        workload.log("told to nobody in particular", level="warning")
         await workload.emit_event("t", "small-1", x=1)
         await workload.emit_progress("small-1", "init", "Starting", percent=25.0)
         await workload.emit_log("small-1", "line", level="WARNING")
         assert await workload.validate_config(DeploymentConfig(workload_name="small")) == []
         with pytest.raises(DeploymentError, match="no platform"):
             await workload.launch("small-1", ["true"])
+
+    asyncio.run(scenario())
+    said = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert said == [("haymaker.workload.small", "WARNING", "told to nobody in particular")]
+
+
+def test_a_workload_with_an_init_of_its_own_has_no_platform():
+    class Careless(Small):
+        def __init__(self, platform=None):
+            self.ready = True
+
+    async def scenario():
+        workload = Careless()
+        await workload.save_state(STATE)
+        await workload.emit_progress("small-1", "init", "Starting")
+        assert await workload.load_state("small-1") is None
+        assert await workload.list_deployments() == []
 
     asyncio.run(scenario())
 
