@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent_haymaker.llm.config import LLMConfig
     from agent_haymaker.llm.types import LLMMessage, LLMResponse, LLMTool
 
 
@@ -18,10 +17,9 @@ class BaseLLMProvider(ABC):
 
     Both calls raise `LLMError` and nothing else that is the provider's fault. `temperature` is not sent where it is
     None, or where the model takes none.
-    """
 
-    def __init__(self, config: LLMConfig) -> None:
-        self.config = config
+    A provider of your own writes `create_message`; it needs no `config`, and `tools` only if it is to be given some.
+    """
 
     @abstractmethod
     def create_message(
@@ -35,7 +33,6 @@ class BaseLLMProvider(ABC):
     ) -> LLMResponse:
         """Ask, and wait for the whole answer."""
 
-    @abstractmethod
     async def create_message_async(
         self,
         messages: Sequence[LLMMessage],
@@ -45,7 +42,15 @@ class BaseLLMProvider(ABC):
         *,
         tools: Sequence[LLMTool] = (),
     ) -> LLMResponse:
-        """Ask without blocking the loop; cancelling it ends the request."""
+        """
+        Ask without blocking the loop.
+
+        Here it asks by `create_message` in a thread. Those of haymaker ask natively: cancelling it ends the request.
+        """
+        import asyncio
+
+        given = {"tools": tools} if tools else {}
+        return await asyncio.to_thread(self.create_message, messages, system, max_tokens, temperature, **given)
 
     def close(self) -> None:  # noqa: B027 - a client without connections has nothing to close
         """Close what the blocking calls opened."""

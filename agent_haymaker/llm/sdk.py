@@ -59,7 +59,7 @@ class SDKProvider(BaseLLMProvider):
     def __init__(
         self, config: LLMConfig, *, endpoint: str, model: str, backoff: Callable[[int], float] = backoff
     ) -> None:
-        super().__init__(config)
+        self.config = config
         self.endpoint = endpoint
         self.model = model
         self._backoff = backoff
@@ -161,7 +161,7 @@ class SDKProvider(BaseLLMProvider):
         why = {
             "max_tokens": "all of max_tokens went before the model said anything; ask with more",
             "refusal": "the model refused to answer; change what it is asked",
-        }.get(response.stop_reason, "ask again; if it stays so, try another model")
+        }.get(response.stop_reason or "", "ask again; if it stays so, try another model")
         raise LLMProviderError("the answer is empty", where=self._where, fix=why, usage=response.usage)
 
     @property

@@ -53,13 +53,13 @@ class LLMResponse:
 
     `usage` counts tokens: `input_tokens`, `output_tokens` and, where the provider reports them, `cached_tokens` and
     `cache_write_tokens`, which are parts of `input_tokens`. `stop_reason` is "end_turn", "tool_use", "max_tokens",
-    "stop_sequence" or "refusal"; a reason that has no such name is given as the provider wrote it.
+    "stop_sequence" or "refusal"; a reason that has no such name is given as the provider wrote it, and none is None.
     """
 
     content: str
     model: str
     usage: dict[str, int] = field(default_factory=dict)
-    stop_reason: str = "end_turn"
+    stop_reason: str | None = None
     tool_calls: tuple[LLMToolCall, ...] = ()
     reasoning: tuple[dict[str, Any], ...] = ()
 

@@ -23,7 +23,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(serve, monkeypatch, ca
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     examples = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     names: dict[str, Any] = {}
     for example in examples:
         exec(compile(example, "docs/llm.md", "exec"), names)
@@ -31,6 +31,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(serve, monkeypatch, ca
     assert capsys.readouterr().out.startswith("Sleep. {'input_tokens': 10,")
     assert names["answer"].content == "Yes."
     assert server.asked[-1].news[0].text == "rain, as ever"
+    assert names["Parrot"]().create_message([names["LLMMessage"]("user", "Polly?")]).content == "Polly?"
 
 
 def test_the_scenario_of_the_page_is_one():
