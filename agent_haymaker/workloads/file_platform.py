@@ -203,24 +203,27 @@ class FilePlatform:
         # Generation 0 is the workload's own: the reconciler counts its generations from 1. The attempt is random,
         # so that a key is never reused, whichever process asks.
         key = f"{install_id(self._home)}.{deployment_id}.0.{int.from_bytes(os.urandom(6))}"
-        return (await self._local_engine().submit(spec, key)).handle
+        return (await self.engine.submit(spec, key)).handle
 
     async def observe_run(self, handle: Handle) -> Observation:
         """Look at a launched process. It never writes."""
-        return (await asyncio.to_thread(self._local_engine().observe, [handle]))[0]
+        return (await asyncio.to_thread(self.engine.observe, [handle]))[0]
 
     async def stop_run(self, handle: Handle, grace_seconds: float = 30.0) -> Observation:
         """End a launched process and all it started."""
-        return await self._local_engine().stop(handle, grace_seconds)
+        return await self.engine.stop(handle, grace_seconds)
 
     async def forget_run(self, handle: Handle) -> None:
         """Drop an ended run's record and its workspace; one that still runs is refused (PlatformError)."""
-        await self._local_engine().forget(handle, workspace=True)
+        await self.engine.forget(handle, workspace=True)
 
     async def run_log(self, handle: Handle, *, lines: int = 100, follow: bool = False) -> AsyncIterator[str]:
         """Give the last lines of a launched process's log, and with `follow` what comes until it has ended."""
-        tail = -max(_TAIL_BYTES, lines * 512)
-        content = b"".join([piece async for piece in self._local_engine().logs(handle, tail)])
+        tail = _TAIL_BYTES
+        content = b"".join([piece async for piece in self.engine.logs(handle, -tail)])
+        while content.count(b"\n") <= lines and len(content) >= tail:  # its lines are long, and there may be more
+            tail *= 4
+            content = b"".join([piece async for piece in self.engine.logs(handle, -tail)])
         found = content.removesuffix(b"\n").split(b"\n") if content else []
         skip = max(0, len(found) - lines)
         if not follow:
@@ -228,7 +231,7 @@ class FilePlatform:
                 yield line.decode(errors="replace")
             return
         rest = b""
-        async for piece in self._local_engine().logs(handle, tail, follow=True):
+        async for piece in self.engine.logs(handle, -tail, follow=True):
             *whole, rest = (rest + piece).split(b"\n")
             if len(rest) > _LONGEST_LINE:
                 whole, rest = [*whole, rest], b""
@@ -238,7 +241,9 @@ class FilePlatform:
         if rest:
             yield rest.decode(errors="replace")
 
-    def _local_engine(self) -> Engine:
+    @property
+    def engine(self) -> Engine:
+        """Where the processes of this platform's workloads live: on this machine, on record in its own home."""
         if self._engine is None:
             from agent_haymaker.engines.local import LocalEngine
 

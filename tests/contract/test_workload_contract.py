@@ -133,6 +133,24 @@ def test_a_launched_agent_outlives_the_process_that_deployed_it_and_another_ends
     asyncio.run(scenario())
 
 
+def test_the_last_lines_of_a_log_are_all_there_however_long_they_are(tmp_path):
+    async def scenario():
+        workload = ByLaunch(FilePlatform(tmp_path / "state"))
+        writes = "for n in 1 2 3 4 5; do head -c 50000 /dev/zero | tr '\\0' $n; echo; done"
+        handle = await workload.launch("long-lines", ["sh", "-c", writes])
+
+        async def is_over():
+            return (await workload.observe(handle)).state.is_ended
+
+        await eventually_async(is_over)
+        for follow in (False, True):
+            last = [(line[0], len(line)) async for line in workload.read_log(handle, lines=3, follow=follow)]
+            assert last == [("3", 50000), ("4", 50000), ("5", 50000)]
+        await workload.discard(handle)
+
+    asyncio.run(scenario())
+
+
 def pids_of(deployment_id):
     """Every process that carries the deployment's id in its environment."""
     found = []

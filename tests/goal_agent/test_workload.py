@@ -113,6 +113,29 @@ def test_a_log_is_followed_to_its_end(life):
     life("is-met.md", scenario)
 
 
+def test_it_lives_where_its_platform_is_and_nowhere_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("HAYMAKER_HOME", str(tmp_path / "home"))
+    platform = FilePlatform(tmp_path / "elsewhere/state")
+
+    async def scenario():
+        workload = GoalAgentWorkload(platform)
+        settings = {"goal_file": str(GOALS / "is-met.md")}
+        deployment_id = await workload.deploy(DeploymentConfig(workload_name="goal-agent", workload_config=settings))
+        try:
+            assert (await ended(workload, deployment_id)).phase == "Verify"
+            last = [line async for line in workload.get_logs(deployment_id, lines=1)]
+            assert last == ["Exit code: 0"]
+        finally:
+            report = await workload.cleanup(deployment_id)
+        assert report.is_complete
+        assert report.details == ["workspace deleted", "record deleted"]
+
+    asyncio.run(scenario())
+    assert not (tmp_path / "home").exists()
+    assert list((tmp_path / "elsewhere/agents").iterdir()) == []
+    assert list(platform.engine.list()) == []
+
+
 def test_a_deployment_that_cannot_start_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("HAYMAKER_HOME", str(tmp_path / "home"))
     workload = GoalAgentWorkload(FilePlatform())

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from agent_haymaker.engines import Engine, Observation
     from agent_haymaker.goals.generator import GeneratedAgent
-    from agent_haymaker.workloads.platform import Platform
 
 _BLOCK = 65536
 
@@ -43,13 +42,9 @@ def manifest_path() -> Path:
 
 
 class GoalAgentWorkload(WorkloadBase):
-    """Deploys goal agents. `engine` is where their logs are read from; by default this machine's."""
+    """Deploys goal agents, on a platform that starts processes."""
 
     name = "goal-agent"
-
-    def __init__(self, platform: Platform | None = None, *, engine: Engine | None = None) -> None:
-        super().__init__(platform)
-        self._given_engine = engine
 
     async def deploy(self, config: DeploymentConfig) -> str:
         if problems := await self.validate_config(config):
@@ -82,7 +77,7 @@ class GoalAgentWorkload(WorkloadBase):
         seen = await self.observe(handle)
         tail = ""
         if seen.state is RunState.LOST:
-            tail = "\n".join(await self._tail(seen.handle, LOG_TAIL_LINES))
+            tail = "\n".join([line async for line in self.read_log(seen.handle, lines=LOG_TAIL_LINES)])
         found = detect_status(observation=seen, log_tail=tail)
         facts: dict[str, Any] = {"phase": await asyncio.to_thread(self._phase, seen.handle) or state.phase}
         if found is not None:
@@ -126,7 +121,7 @@ class GoalAgentWorkload(WorkloadBase):
                     if not (await self.observe(handle)).state.is_ended:
                         await self.terminate(handle)
                         report.details.append("process ended")
-                    await self._engine().forget(handle, workspace=True)
+                    await self.discard(handle)
                     report.details.append("workspace deleted")
                 await self._delete_record(deployment_id)
                 report.details.append("record deleted")
@@ -226,15 +221,8 @@ class GoalAgentWorkload(WorkloadBase):
             await delete(deployment_id)
 
     def _engine(self) -> Engine:
-        if self._given_engine is None:
-            from agent_haymaker.engines.local import LocalEngine
-            from agent_haymaker.installation import home
-
-            self._given_engine = LocalEngine(home())
-        return self._given_engine
-
-    async def _tail(self, handle: Handle, lines: int) -> list[str]:
-        return (await asyncio.to_thread(self._last_lines, handle, lines))[1]
+        engine: Engine = self._runs("engine")
+        return engine
 
     def _last_lines(self, handle: Handle, lines: int) -> tuple[int, list[str]]:
         """Give the log's size and its last lines, reading no more of it than they take."""
