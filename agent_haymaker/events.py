@@ -53,6 +53,21 @@ ALL_TOPICS = (
     RESOURCE_DELETED,
 )
 
+__all__ = [
+    "ALL_TOPICS",
+    "DEPLOYMENT_COMPLETED",
+    "DEPLOYMENT_FAILED",
+    "DEPLOYMENT_LOG",
+    "DEPLOYMENT_PHASE_CHANGED",
+    "DEPLOYMENT_STARTED",
+    "DEPLOYMENT_STOPPED",
+    "RESOURCE_CREATED",
+    "RESOURCE_DELETED",
+    "WORKLOAD_PROGRESS",
+    "EventData",
+    "LocalEventBus",
+]
+
 MAX_EVENT_BYTES = 1024 * 1024
 SEGMENT_BYTES = 8 * 1024 * 1024
 SEGMENTS_KEPT = 4
@@ -72,6 +87,10 @@ def __getattr__(name: str) -> object:
 
         return EventData
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 @dataclass(eq=False, slots=True)

@@ -81,10 +81,13 @@ SDKS = {"anthropic", "openai", "azure", "aiohttp", "httpx2"}
 
 
 @pytest.mark.parametrize("module", NAMES)
-def test_every_name_of_the_contract_is_there(module):
+def test_every_name_of_the_contract_is_there_and_comes_with_a_star(module):
     imported = importlib.import_module(module)
     for name in NAMES[module]:
         assert getattr(imported, name) is not None
+    starred: dict[str, object] = {}
+    exec(f"from {module} import *", starred)
+    assert set(NAMES[module]) <= starred.keys()
     if hasattr(imported, "__dir__") and hasattr(imported, "__all__"):
         assert set(NAMES[module]) <= set(dir(imported))
 
