@@ -12,6 +12,7 @@ from agent_haymaker.errors import ManifestError
 from haymaker_goal_agent import (
     AgentAssembler,
     GoalAgentPackager,
+    GoalDefinition,
     ObjectivePlanner,
     PromptAnalyzer,
     SkillSynthesizer,
@@ -114,6 +115,32 @@ def test_everything_that_is_missing_is_said_at_once():
         AgentAssembler().assemble(goal, plan, SkillSet(), name="", sdk="none")
     for part in ("no name", "goal is empty", "there is no sdk `none`", "skills are missing: shell-steps"):
         assert part in refusal.value.what
+
+
+def test_a_goal_made_by_hand_is_complete_or_refused():
+    with pytest.raises(ValueError, match="domain is 'gardening'; it has to be one of data-processing, "):
+        GoalDefinition(goal="Weed.", domain="gardening")
+    with pytest.raises(ValueError, match="complexity is 'huge'"):
+        GoalDefinition(goal="Weed.", domain="general", complexity="huge")
+    goal = GoalDefinition(goal="Weed.", domain="general")
+    plan = ObjectivePlanner().generate_plan(goal)
+    skills = SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk="mini")
+    with pytest.raises(ManifestError, match="no prompt that the agent could read"):
+        AgentAssembler().assemble(goal, plan, skills, name="weeder", sdk="mini")
+    whole = replace(goal, title="Weeds", raw_prompt="Weed.\n")
+    bundle = AgentAssembler().assemble(whole, plan, skills, name="weeder", sdk="mini")
+    assert files_of(bundle)["prompt.md"] == b"Weed.\n"
+
+
+def test_the_tools_of_another_sdk_are_refused():
+    goal = PromptAnalyzer().analyze_text(GOAL)
+    plan = ObjectivePlanner().generate_plan(goal)
+    for sdk in ("script", "claude"):
+        skills = SkillSynthesizer().synthesize_with_sdk_tools(plan, sdk=sdk)
+        assert AgentAssembler().assemble(goal, plan, skills, name="a", sdk=sdk).tools
+        with pytest.raises(ManifestError, match="its tools are not those of sdk `mini`") as refusal:
+            AgentAssembler().assemble(goal, plan, skills, name="a", sdk="mini")
+        assert refusal.value.fix == "synthesize them with sdk='mini'"
 
 
 @pytest.mark.parametrize(

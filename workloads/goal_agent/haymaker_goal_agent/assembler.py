@@ -17,6 +17,7 @@ from haymaker_goal_agent.sdks import SDKS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_READ_FIX = "read it with PromptAnalyzer, or give `title` and `raw_prompt`"
 FEWEST_PHASES, MOST_PHASES = 3, 5
 
 
@@ -65,8 +66,12 @@ def _missing(
         missing.append(("the agent has no name", "name it"))
     if not goal.goal.strip():
         missing.append(("the goal is empty", EMPTY_FIX))
+    elif not goal.raw_prompt.strip() or not goal.title:
+        missing.append(("the goal has no title, or no prompt that the agent could read", _READ_FIX))
     if sdk not in SDKS:
         missing.append((f"there is no sdk `{sdk}`", f"use one of: {', '.join(SDKS)}"))
+    elif not SDKS[sdk].is_served_by(skill_set.tools):
+        missing.append((f"its tools are not those of sdk `{sdk}`", f"synthesize them with sdk={sdk!r}"))
     if not FEWEST_PHASES <= len(plan.phases) <= MOST_PHASES:
         missing.append((f"the plan has {len(plan.phases)} phases", f"plan {FEWEST_PHASES} to {MOST_PHASES}"))
     if sdk == "script" and not any(phase.steps for phase in plan.phases):

@@ -39,10 +39,13 @@ class GoalDefinition:
     `constraints` and `success_criteria` are verbatim; `criteria` are the latter with their checks. `context` maps
     the headings that are none of ours to their text. `notes` are remarks for the author: what was not understood
     as they may have meant it.
+
+    Raises:
+        ValueError: `domain` is none of DOMAINS, or `complexity` none of COMPLEXITIES.
     """
 
     goal: str
-    domain: str
+    domain: str  # one of DOMAINS
     constraints: tuple[str, ...] = ()
     success_criteria: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +55,11 @@ class GoalDefinition:
     criteria: tuple[Criterion, ...] = ()
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("domain", self.domain, DOMAINS), ("complexity", self.complexity, COMPLEXITIES)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it has to be one of {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

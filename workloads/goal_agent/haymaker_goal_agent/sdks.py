@@ -7,8 +7,12 @@ A table and nothing else: no SDK is imported to make an agent for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from haymaker_goal_agent.models import SDKTool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,11 @@ class SDK:
     when: tuple[tuple[str, SDKTool], ...] = ()
     needs: tuple[str, ...] = ()
     has_model: bool = True
+
+    def is_served_by(self, tools: Iterable[SDKTool]) -> bool:
+        """Whether these are tools of this SDK, and those that every plan gets are among them."""
+        given, known = set(tools), {*self.always, *(tool for _, tool in self.when)}
+        return set(self.always) <= given <= known
 
 
 _SCRIPT = SDK(

@@ -8,6 +8,7 @@ SKILL.md in it. It refuses to judge what a skill says: its text is passed on unr
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
@@ -19,8 +20,8 @@ from haymaker_goal_agent.models import ExecutionPlan, SDKTool, SkillDefinition, 
 from haymaker_goal_agent.sdks import SDKS
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAX_NAME = 64
@@ -37,8 +38,8 @@ _SHARED_WORDS = 2
 class SkillSynthesizer:
     """Matches skills to a plan. `folders` are searched in order; a skill of theirs replaces a built-in one."""
 
-    def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._folders = tuple(folders)
+    def __init__(self, folders: Iterable[str | os.PathLike[str]] = ()) -> None:
+        self._folders = tuple(map(Path, folders))
 
     def synthesize_with_sdk_tools(self, plan: ExecutionPlan, *, sdk: str = "script") -> SkillSet:
         """
