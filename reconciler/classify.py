@@ -86,14 +86,14 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
 
 def _differs_in_place(want: Desired, seen: Observed) -> bool:
     """Tell whether something differs that needs no restart; a digest that is no longer held is such a thing."""
-    return seen.settings != want.settings or seen.held != want.instead_of or seen.record_missing
+    return seen.settings != want.settings or seen.held != want.instead_of or bool(seen.record_fault)
 
 
 def _what_differs(want: Desired, seen: Observed, changed: str) -> str:
     """Say `changed`, unless all there is to do is to write the state record."""
     same = (seen.digest, seen.settings, seen.held) == (want.digest, want.settings, want.instead_of)
-    only_record = same and seen.record_missing and not seen.suspended
-    return "its state record is missing: it is written again" if only_record else changed
+    only_record = same and seen.record_fault and not seen.suspended
+    return f"its state record {seen.record_fault}: it is written again" if only_record else changed
 
 
 def _classify_drift(want: Desired, seen: Observed) -> Finding:

@@ -104,12 +104,16 @@ def find_strays(home: Path, engine: Engine, world: World, plan: Plan) -> dict[st
         if entry is None or entry.id != deployment_id:
             entry = next((e for e in world.entries.values() if e.id == deployment_id), entry)
             name = entry.name if entry is not None and entry.id == deployment_id else name
-        known = entry.run.key if entry is not None and entry.run is not None else ""
-        if name in starting and run != known:
-            strays[name] = (
-                f"a process carries run {key}, which no record here knows (records were removed, lost or put back); "
-                "end it first: `haymaker doctor` names it"
-            )
+        known = entry.run if entry is not None else None
+        if name not in starting:
+            continue
+        if known is None or run != known.key:
+            what = "which no record here knows (records were removed, lost or put back)"
+        elif known.recorded and run == key:
+            what = "which its record says is over, and of which it knows no process"
+        else:
+            continue
+        strays[name] = f"a process carries run {key}, {what}; end it first: `haymaker doctor` names it"
     return strays
 
 

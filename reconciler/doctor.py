@@ -255,7 +255,9 @@ def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
 
 
 def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
-    known = {entry.run.key for entry in inventory.entries.values() if entry.run is not None}
+    runs = [entry.run for entry in inventory.entries.values() if entry.run is not None]
+    known = {run.key for run in runs if not run.recorded or run.handle is not None}
+    over = {run.key for run in runs if run.recorded}
     known |= {intent.key for intent in inventory.intents.values() if intent.key}
     install = find_install_id(app.home)
     carried = set(app.engine.live_keys(f"{install}." if install else ""))
@@ -269,6 +271,9 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
         if seen.state is RunState.UNREACHABLE:
             yield Checked("runs", "fail", f"run {key}: {seen.detail}",
                           "repair it or end the run by hand; until then nothing is done about it")  # fmt: skip
+        elif key in known & over:
+            yield Checked("runs", "warn", f"run {key} is {seen.state}, and its record says that it is over",
+                          "the next `haymaker apply` puts its record right")  # fmt: skip
         elif key not in known and key.rpartition(".check-")[0] not in known:
             pid = seen.handle.token.get("pid")
             yield Checked("runs", "fail", f"run {key} (pid {pid}) is {seen.state} and no inventory knows it",

@@ -256,7 +256,9 @@ class Effects:
             await self._ending.forget(before.run if before else None, entry.run if entry else None)
             self.book.note(name, entry)
             alive = entry is not None and entry.run is not None and not entry.run.recorded
-            told.append(f"{name}: an earlier pass was interrupted; " + ("its agent is adopted" if alive else "settled"))
+            was_over = before is not None and before.run is not None and before.run.recorded
+            why = "its record said that its run is over" if was_over and alive else "an earlier pass was interrupted"
+            told.append(f"{name}: {why}; " + ("its agent is adopted" if alive else "settled"))
         if told:
             await self.book.sync()
         return told

@@ -18,6 +18,7 @@ from agent_haymaker.records import read_record
 from reconciler.inventory import OVERRUN, Entry, Run
 from reconciler.model.lazyjson import AppliedSpec
 from reconciler.model.observed import BUDGET_SPENT_CODE, Observed, RunPhase
+from reconciler.records import says_what_was_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +62,8 @@ def observe(
     """Look at every deployment of every fleet, or only at those in `names`; `closely` as the engine's `observe`."""
     world = World()
     chosen = inventory.entries.keys() | inventory.intents.keys() if names is None else set(names)
-    open_runs: list[tuple[Entry, Handle]] = []
+    looks: list[tuple[Entry, Handle]] = []
+    over: list[tuple[Entry, Handle]] = []
     for name in sorted(chosen):
         entry = inventory.entries.get(name)
         intent = inventory.intents.get(name)
@@ -70,26 +72,32 @@ def observe(
         if entry is None:
             continue
         world.entries[name] = entry
-        if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
-            open_runs.append((entry, Handle.from_json(entry.run.handle)))
-    found = engine.observe([handle for _, handle in open_runs], closely=closely) if open_runs else []
-    looked = {entry.name: seen for (entry, _), seen in zip(open_runs, found, strict=True)}
+        if entry.run is not None and entry.run.handle is not None:
+            (over if entry.run.recorded else looks).append((entry, Handle.from_json(entry.run.handle)))
+    there = engine.are_there([handle for _, handle in over]) if over else []
+    looks += [ended for ended, is_there in zip(over, there, strict=True) if is_there]  # what lives has not ended
+    found = engine.observe([handle for _, handle in looks], closely=closely) if looks else []
+    looked = {entry.name: seen for (entry, _), seen in zip(looks, found, strict=True)}
     states = _state_records(home)
-    for name, entry in world.entries.items():
-        seen, entry = _see(entry, looked.get(name), engine, now)
-        doubt = inventory.doubts.get(entry.fleet, "") or _doubt(entry, states, home)
-        if doubt == _GONE:
-            seen, doubt = replace(seen, record_missing=True), ""
-        world.seen[name] = replace(seen, doubt=doubt) if doubt else seen
+    for name, known in world.entries.items():
+        seen, entry = _see(known, looked.get(name), engine, now)
+        if known.run is not None and known.run.recorded and seen.phase is RunPhase.RUNNING:
+            world.recovered[name] = entry  # its end was not
+        doubt = inventory.doubts.get(entry.fleet, "") or _doubt(known, states, home)
+        if doubt in (_GONE, _ALTERED):
+            seen, doubt = replace(seen, record_fault=doubt), ""
+        world.seen[name] = replace(seen, doubt=doubt) if doubt and not seen.doubt else seen
         world.entries[name] = entry
     return world
 
 
 def observe_one(entry: Entry, engine: Engine, *, now: float) -> tuple[Observed, Entry]:
-    """Look at the run of one entry; its state record and open intents are the caller's matter."""
+    """Look closely at the run of one entry; its state record and open intents are the caller's matter."""
     look = None
-    if entry.run is not None and not entry.run.recorded and entry.run.handle is not None:
-        look = engine.observe([Handle.from_json(entry.run.handle)], closely=True)[0]
+    if entry.run is not None and entry.run.handle is not None:
+        handle = Handle.from_json(entry.run.handle)
+        if not entry.run.recorded or engine.are_there([handle])[0]:
+            look = engine.observe([handle], closely=True)[0]
     return _see(entry, look, engine, now)
 
 
@@ -129,7 +137,10 @@ def _see(entry: Entry, look: Observation | None, engine: Engine, now: float) -> 
     run = entry.run
     if run is None:
         return _observed(entry, RunPhase.NONE), entry
-    if look is None:
+    if look is not None and run.recorded and look.state.is_live:
+        run = _reopened(run)
+        entry = replace(entry, run=run)
+    if look is None or run.recorded:
         return _observed(entry, _recorded_phase(run)), entry
     phase = _PHASES[look.state]
     if phase is RunPhase.RUNNING:
@@ -145,6 +156,11 @@ def _see(entry: Entry, look: Observation | None, engine: Engine, now: float) -> 
             ended = replace(ended, exit_code=told, exit_reason="exited", exit_text=text)
     entry = replace(entry, run=ended)
     return _observed(entry, phase), entry
+
+
+def _reopened(run: Run) -> Run:
+    """Give a run without its end, which was not."""
+    return Run(run.key, run.attempt, handle=run.handle, started_at=run.started_at, caps=run.caps, commit=run.commit)
 
 
 def _with_progress(seen: Observed, entry: Entry, run: Run, look: Observation, engine: Engine, now: float) -> Observed:
@@ -258,7 +274,8 @@ _NO_RUN = Run("", 0)
 
 # ---- state records ----------------------------------------------------------------------------------------
 
-_GONE = "gone"
+_GONE = "is missing"
+_ALTERED = "is not as haymaker wrote it"
 
 
 def _state_records(home: Path) -> dict[str, os.DirEntry[str]]:
@@ -270,7 +287,7 @@ def _state_records(home: Path) -> dict[str, os.DirEntry[str]]:
 
 
 def _doubt(entry: Entry, states: dict[str, os.DirEntry[str]], home: Path) -> str:
-    """Say why the state record of an entry leaves doubt; only one that changed since we wrote it is read again."""
+    """Say what is wrong with the state record of an entry; only one that changed since we wrote it is read again."""
     item = states.get(f"{entry.id}.json")
     if item is None:
         return _GONE if entry.identity else ""
@@ -287,7 +304,7 @@ def _doubt(entry: Entry, states: dict[str, os.DirEntry[str]], home: Path) -> str
         return f"its record state/{item.name}: {doubt.what}"
     if record.get("deployment_id") != entry.id:
         return f"its record state/{item.name} speaks of another deployment"
-    return ""
+    return "" if says_what_was_written(record, entry) else _ALTERED
 
 
 def find_unowned(home: Path, inventory: Inventory, names: Iterable[str]) -> dict[str, str]:

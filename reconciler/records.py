@@ -14,6 +14,7 @@ from agent_haymaker.records import encode_record, platform_error, read_record
 from reconciler.inventory import OVERRUN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from reconciler.inventory import Entry, Run
@@ -104,6 +105,15 @@ def _stamp(entry: Entry) -> dict[str, Any]:
     for inside in ("desired", "identity"):
         stamp.pop(inside, None)
     return stamp
+
+
+def says_what_was_written(record: Mapping[str, Any], entry: Entry) -> bool:
+    """Tell whether a record holds what haymaker wrote of its entry; what else stands in it is its workload's."""
+    from json import dumps  # for a record that somebody touched
+
+    stamp = dict(record.get("metadata") or {}).get("haymaker")
+    same = dumps(stamp, sort_keys=True) == dumps(_stamp(entry), sort_keys=True)
+    return same and record.get("status") == status_of(entry)[0]
 
 
 def remove_state(home: Path, deployment_id: str) -> None:

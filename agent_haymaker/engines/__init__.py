@@ -177,6 +177,14 @@ class Engine(Protocol):
         """
         ...
 
+    def are_there(self, handles: Sequence[Handle]) -> list[bool]:
+        """
+        Tell of runs that are on record as ended, in the order given, which may run all the same: `observe` tells more.
+
+        As fast as `observe` is of live runs, and never waits.
+        """
+        ...
+
     def is_overtime(self, handle: Handle, timeout_seconds: float) -> bool:
         """Tell whether a live run is past this timeout, and nobody is left to end it for that but who asks."""
         ...

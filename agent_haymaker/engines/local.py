@@ -89,6 +89,15 @@ class LocalEngine:
             seen.append(self._look_closely(handle, until).seen)
         return seen
 
+    def are_there(self, handles: Sequence[Handle]) -> list[bool]:
+        """As the port says: 6 µs for each. Where this host cannot be looked at, their ends stand."""
+        named = [process_of(handle) for handle in handles]
+        try:
+            alive = iter(processes.are_alive([process for process in named if process is not None]))
+        except OSError:
+            return [False] * len(handles)
+        return [process is not None and next(alive) for process in named]
+
     def _was_written_since(self, key: str, began: float | None) -> bool:
         """Tell whether a claim was written after the shim had put the process into it that began then, or may be."""
         try:

@@ -57,7 +57,7 @@ class Observed:
     stopped: bool = False  # desiredState as applied
     suspended: bool = False
     settings: str = ""  # digest of what applies in place: see digest.in_place_digest
-    record_missing: bool = False  # its state record was written, and is there no more
+    record_fault: str = ""  # what is wrong with its state record, which was written: "is missing"
     deletion_policy: str = "Delete"
     protect: bool = False
     service: bool = False

@@ -235,7 +235,7 @@ def test_a_stop_does_not_list_what_only_a_later_start_takes_over():
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_state_record_that_is_gone_is_written_again_and_no_manifest_is_blamed(stopped):
     phase = RunPhase.STOPPED if stopped else RunPhase.RUNNING
-    seen = observed(phase=phase, recorded=stopped, record_missing=True)
+    seen = observed(phase=phase, recorded=stopped, record_fault="is missing")
     (action,) = plan([desired(stopped=stopped)], [seen]).actions
     assert (action.verb, action.changes) == (Verb.UPDATE, ())
     assert action.cause == "its state record is missing: it is written again"
