@@ -28,11 +28,13 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         doubt = seen.doubt or "its engine cannot say whether it runs"
         return Finding(Verdict.UNKNOWN, f"{doubt}; nothing is done on its account (see `haymaker doctor`)")
     if seen is not None and seen.fleet != fleet:
-        there = f" from {seen.root}" if seen.root else ""
+        from shlex import quote  # for this one text
+
+        there, folder = (f" from {seen.root}", quote(seen.root)) if seen.root else ("", "DIR")
         return Finding(
             Verdict.CONFLICTED,
             f"fleet {seen.fleet} deployed it{there}, and all fleets of one home share their names: rename this one, "
-            f"or first delete that one (`haymaker delete -f {seen.root or 'DIR'} --only {seen.name}`)",
+            f"or first delete that one (`haymaker delete -f {folder} --only {seen.name}`)",
         )
     if want is None:
         assert seen is not None, "nothing desired and nothing observed"

@@ -17,7 +17,7 @@ from reconciler.behind import find_changes
 from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unresolved, find_unsure
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
-from reconciler.load import load
+from reconciler.load import load, load_gone
 from reconciler.model.finding import LeftAlone, Verdict
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Verb
@@ -54,7 +54,9 @@ def _look(app: App, engine: Engine, request: Request, *, write_cache: bool) -> P
     began = app.now()
     inventory = load_inventory(app.home)
     world = observe(inventory, engine, app.home, now=app.now())
-    loaded = load(request.path, home=app.home, strict=request.strict, write_cache=write_cache)
+    loaded = _load_gone(request, inventory) or load(
+        request.path, home=app.home, strict=request.strict, write_cache=write_cache
+    )
     done = _decide(app, request, engine, loaded, inventory, world)
     done.began = began
     return done
@@ -138,6 +140,8 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     plan = _with_takeover_notes(_with_limit_notes(plan, want, engine), loaded, world)
     if not request.delete and not loaded.single_file and (former := find_former(loaded, inventory)):
         plan = replace(plan, notes=(*plan.notes, *_former_notes(former, loaded)))
+    if request.delete and not os.path.lexists(request.path):
+        plan = replace(plan, notes=(*plan.notes, f"{request.path} is gone: this is about what was applied from it"))
     if not loaded.desired and not loaded.problems and not request.delete:
         plan = replace(plan, notes=(*plan.notes, f"{request.path} declares no deployment"))
     if request.selector and not only:
@@ -150,6 +154,15 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
 
         done.plan = replace(plan, notes=(*plan.notes, *session_notes(plan, done.in_force, seen)))
     return done
+
+
+def _load_gone(request: Request, inventory: Inventory) -> Loaded | None:
+    """Give what is declared by a folder that is there no more, where what was applied from it is to be deleted."""
+    if not request.delete or os.path.lexists(request.path):
+        return None
+    root = os.path.realpath(request.path)
+    fleets = {entry.fleet for entry in inventory.entries.values() if entry.root == root}
+    return load_gone(request.path, min(fleets)) if fleets else None
 
 
 def _in_force(done: Pass) -> Mapping[str, Desired]:
@@ -205,14 +218,16 @@ def _with_takeover_notes(plan: Plan, loaded: Loaded, world: World) -> Plan:
 
 def _former_notes(former: Mapping[str, str], loaded: Loaded) -> list[str]:
     """Say what runs on under a name that this folder's Fleet no longer has, and how that ends."""
+    from shlex import quote  # for this one text
+
     notes = []
     for fleet in sorted(set(former.values())):
         names = sorted(name for name, was in former.items() if was == fleet)
         chosen = " ".join(f"--only {name}" for name in names)
         notes.append(
             f"left alone: {', '.join(names)}, applied from this folder when its Fleet was {fleet}. Name it {fleet} "
-            f"again, or delete them (`haymaker delete -f {loaded.root} {chosen}`); the next apply deploys what is "
-            f"declared, as fleet {loaded.fleet.name}"
+            f"again, or delete them (`haymaker delete -f {quote(loaded.root)} {chosen}`); the next apply deploys what "
+            f"is declared, as fleet {loaded.fleet.name}"
         )
     return notes
 

@@ -16,12 +16,13 @@ from agent_haymaker.lean import dataclass, field
 from reconciler.manifest.cache import Folder, cache_path, load_cache, save_cache
 from reconciler.manifest.problems import Problem
 from reconciler.manifest.trees import Tree, WorkTree
+from reconciler.model.desired import FleetPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.workloads import WorkloadDeclaration
-    from reconciler.model.desired import Desired, FleetPolicy
+    from reconciler.model.desired import Desired
 
 __all__ = ["Loaded", "Problem", "Tree", "WorkTree", "load"]
 
@@ -67,6 +68,22 @@ def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bo
 
         save_cache(cache, tree, folder, started_ns, default_spec())
     return _loaded(folder, tree, str(path))
+
+
+def load_gone(path: Path, fleet: str) -> Loaded:
+    """Give what a folder asks for that is there no more, and that `fleet` was applied from: nothing."""
+    return Loaded(
+        fleet=FleetPolicy(fleet),
+        desired={},
+        problems=(),
+        broken_names=frozenset(),
+        complete=True,
+        root=os.path.realpath(path),
+        files=0,
+        digest="",
+        single_file=False,
+        declared_workloads={},
+    )
 
 
 def _instead(path: str) -> str:

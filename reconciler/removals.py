@@ -38,10 +38,12 @@ def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
     condemned: list[str] = []
     strangers = [name for name in gone if name in removals.elsewhere]
     if strangers:
+        from shlex import quote  # for this one text
+
         folders = sorted({removals.elsewhere[name] for name in strangers})
         where = f"applied from {', '.join(folders)} as fleet {draft.policy.name} too"
         advice = (
-            f"Delete them from there (`haymaker delete -f {folders[0]}`), or name them with --only"
+            f"Delete them from there (`haymaker delete -f {quote(folders[0])}`), or name them with --only"
             if removals.asked
             else "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
             "pass --prune"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 
 import pytest
@@ -350,6 +352,30 @@ def test_pain_21_a_second_owner_is_refused(world, tmp_path):
             assert f"fleet field deployed it from {world.manifests}" in said.out
             assert f"`haymaker delete -f {world.manifests} --only web`" in said.out
     assert world.one("web").pid == agent.pid
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_pain_21_what_a_refused_owner_is_told_to_do_makes_room_for_it(world, tmp_path, is_gone):
+    first = tmp_path / "the first"
+    world.fleet()
+    world.declare("web")
+    world.declare("mail")
+    shutil.copytree(world.manifests, first)
+    world.fleet_named("other")
+    world.remove("mail")
+    world.run("apply", "-f", str(first))
+    mail = world.one("mail")
+    if is_gone:
+        shutil.rmtree(first)
+    said = world.apply(code=5)
+    advice = shlex.split(re.search(r"`haymaker (delete [^`]*)`", said.out)[1])
+    done = world.run(*advice, "--yes")
+    assert (done.code, "is gone: this is about what was applied from it" in done.out) == (0, is_gone), str(done)
+    assert "deployed web" in world.apply().out
+    assert world.one("mail").pid == mail.pid
+    assert world.run("delete", "-f", str(first), "--yes").code == 0
+    assert world.run("delete", "-f", str(first), "--yes").code == (65 if is_gone else 0)
+    world.check_exactly("web")
 
 
 def test_pain_21_a_second_folder_of_one_fleet_name_is_told_what_it_takes_and_what_it_leaves(world, tmp_path):

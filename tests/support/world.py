@@ -107,7 +107,10 @@ class World:
         return target
 
     def fleet(self, **spec: Any) -> None:
-        self._dump("fleet.yaml", "Fleet", {"name": "field"}, spec)
+        self.fleet_named("field", **spec)
+
+    def fleet_named(self, name: str, **spec: Any) -> None:
+        self._dump("fleet.yaml", "Fleet", {"name": name}, spec)
 
     def declare(self, name: str, workload: str = "stay", *, who: str = "", labels: Any = None, **spec: Any) -> Path:
         """Write the manifest of one deployment: a service with a short grace, unless `run` says otherwise."""
