@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def run_spec(
         timeout_seconds=want.timeout,
         grace_seconds=want.grace,
         memory_bytes=limits.get("memory"),
-        cpu_seconds=limits.get("cpuTime"),
+        cpu_seconds=math.ceil(limits["cpuTime"]) if limits.get("cpuTime") else None,  # the kernel counts whole ones
         open_files=limits.get("openFiles"),
     )
 

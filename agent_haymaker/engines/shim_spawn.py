@@ -38,8 +38,10 @@ def _spawn_limited(path: str, argv: list[str], env: dict[str, str], log: int, li
             os.setsid()
             for name, value in limits.items():
                 hard = resource.getrlimit(kinds[name])[1]
-                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.setrlimit(kinds[name], (value, value))
+                # At the soft limit of processor time comes SIGXCPU, which tells why; at the hard one SIGKILL.
+                wanted = value + 1 if name == "cpu" else value
+                hard = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+                resource.setrlimit(kinds[name], (min(value, hard), hard))
             null = os.open("/dev/null", os.O_RDONLY)
             os.dup2(null, 0)
             os.dup2(log, 1)

@@ -325,6 +325,9 @@ def test_limits_hold_in_the_agent(world):
     import resource
 
     assert resource.prlimit(world.one("web").pid, resource.RLIMIT_NOFILE) == (64, 64)
+    world.declare("web", run={"limits": {"cpuTime": "1500ms"}})
+    world.apply()
+    assert resource.prlimit(world.one("web").pid, resource.RLIMIT_CPU) == (2, 3)
 
 
 def test_max_running_is_never_passed(world):
