@@ -69,9 +69,16 @@ def _check_entry(entry: Any, path: Path) -> Iterator[tuple[Path, str, str, str]]
         if bound in entry and not _is_type(entry[bound], "number"):
             yield (*path, bound), "must be a number", "write a number", "error"
             return
+    low, high = entry.get("min"), entry.get("max")
+    if low is not None and high is not None and low > high:
+        yield (*path, "max"), f"max is {high}, below min, which is {low}", "exchange them", "error"
+        return
     for flag in _FLAGS:
         if flag in entry and not isinstance(entry[flag], bool):
             yield (*path, flag), "must be true or false", "write true or false", "error"
+    if entry.get("sensitive") is True and entry.get("default") is not None:
+        yield (*path, "default"), "a sensitive key's value may not stand in a file", "remove the default", "error"
+        return
     needs = entry.get("requires", {})
     if not isinstance(needs, dict) or not all(map(_is_need, needs.values())):
         yield (

@@ -137,8 +137,12 @@ class Backoff(Model):
 class Limits(Model):
     """Resource limits of the process; what the host cannot enforce, the plan says."""
 
-    memory: Size | None = Field(default=None, description="Memory of its own that each process may write, such as 2Gi. Linux only.")
-    cpu_time: PositiveDuration | None = Field(default=None, description="Processor time of each process, such as 1h, in whole seconds.")
+    memory: Size | None = Field(
+        default=None, description="Memory of its own that each process may write, such as 2Gi. Linux only."
+    )
+    cpu_time: PositiveDuration | None = Field(
+        default=None, description="Processor time of each process, such as 1h, in whole seconds."
+    )
     open_files: int | None = Field(default=None, ge=16, le=1048576, description="File descriptors.")
 
 

@@ -19,10 +19,11 @@ from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_dige
 from reconciler.manifest.checkschemas import inline_schemas
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file, unmet
 from reconciler.manifest.defaults import merge, rebase
+from reconciler.manifest.fields import Wrong
 from reconciler.manifest.models import DeploymentSpec
 from reconciler.manifest.policy import check_budget, check_workload
 from reconciler.manifest.trees import Unreadable, is_inside
-from reconciler.manifest.validate import check_overlay
+from reconciler.manifest.validate import check_overlay, field_text
 from reconciler.manifest.workloads import installed_code, is_goal_agent
 from reconciler.model.desired import Backoff, Dependency, Desired, Recipe, Source
 from reconciler.values import KEYRING_FIX
@@ -102,8 +103,9 @@ class _Resolution:
                 merged["env"] = [item for item in overlay["env"] if item["name"] not in own] + raw.get("env", [])
             try:
                 spec = check_overlay(DeploymentSpec, merged)
-            except ValueError as error:
-                declared.complain(f"with the defaults filled in, {error}", "set it here, or correct the default")
+            except Wrong as error:
+                what = f"with the defaults filled in, {field_text(error.at)}: {error}"
+                declared.complain(what, "set it here, or correct the default")
                 return None
         run = dict(spec["run"])
         run["restartPolicy"] = run["restartPolicy"] or ("Always" if run["mode"] == "service" else "Never")

@@ -30,7 +30,7 @@ _FLAT_MARKS = frozenset({"version", "type", "package", "entrypoint", "config_sch
 _NOT_OURS = "remove it from this folder, or list it in .haymakerignore"
 
 # What is parsed but not acted on yet: the field, and the only value it may have.
-_LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
+LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("run", "schedule"), None),
     (("run", "timeZone"), "UTC"),
     (("run", "concurrencyPolicy"), "Forbid"),
@@ -38,7 +38,7 @@ _LATER: tuple[tuple[tuple[str, ...], Any], ...] = (
 _LATER_FLEET: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("source",), "worktree"),
     (("notify",), []),
-    *((("defaults", *path), default) for path, default in _LATER),
+    *((("defaults", *path), default) for path, default in LATER),
 )
 
 
@@ -95,7 +95,7 @@ def declare(document: Document, file: str, flaws: Flaws) -> Declared | None:
         kind, metadata["name"], file, document, flaws, document.value.get("spec") or {}, dumped["spec"],
         metadata["labels"], metadata["annotations"],
     )  # fmt: skip
-    refuse_later(declared, _LATER if kind == "Deployment" else _LATER_FLEET if kind == "Fleet" else ())
+    refuse_later(declared, LATER if kind == "Deployment" else _LATER_FLEET if kind == "Fleet" else (), declared.spec)
     return declared
 
 
@@ -178,18 +178,19 @@ def _validate(
 
 
 def check_overlay(model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
-    """Normalise a spec that defaults were merged into. Raises ValueError with the first thing that does not fit."""
+    """Normalise a spec that defaults were merged into. Raises Wrong with the first thing that does not fit."""
     try:
         return model.model_validate(value).model_dump(by_alias=True)
     except ValidationError as error:
-        what, _, path = _in_words(error.errors(include_url=False)[0], model, value)
-        raise ValueError(f"{field_text(path)}: {what}") from None
+        what, fix, path = _in_words(error.errors(include_url=False)[0], model, value)
+        raise Wrong(what, fix, *path) from None
 
 
-def refuse_later(declared: Declared, later: Iterable[tuple[tuple[str, ...], Any]]) -> None:
-    """Note every field that says what no part of haymaker acts on yet."""
+def refuse_later(declared: Declared, later: Iterable[tuple[tuple[str, ...], Any]], spec: Any) -> bool:
+    """Note every field of a normalised spec that says what no part of haymaker acts on yet; tell whether one does."""
+    refused = False
     for path, default in later:
-        value: Any = declared.spec
+        value: Any = spec
         for step in path:
             value = value.get(step) if isinstance(value, dict) else default
         if value != default:
@@ -198,6 +199,8 @@ def refuse_later(declared: Declared, later: Iterable[tuple[tuple[str, ...], Any]
                 shown = format_duration(default) if isinstance(default, float) else show(default)
                 fix += f", or write {shown.strip(chr(39))}, its default"
             declared.complain(f"{path[-1]} is not supported yet", fix, *path)
+            refused = True
+    return refused
 
 
 def _in_words(detail: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Path]:

@@ -93,9 +93,10 @@ def make_declaration(
     `read` takes a path beside workload.yaml and gives (absolute path, sha256); it raises Unreadable.
     """
     from reconciler.manifest.configschema import check_schema
+    from reconciler.manifest.fields import Wrong
     from reconciler.manifest.models import DeploymentSpec
     from reconciler.manifest.trees import Unreadable
-    from reconciler.manifest.validate import check_overlay
+    from reconciler.manifest.validate import LATER, check_overlay, refuse_later
 
     spec, good = declared.spec, True
     schema_key = "config_schema" if declared.is_flat else "configSchema"
@@ -104,10 +105,12 @@ def make_declaration(
         good = good and severity != "error"
     if spec["run"]:
         try:
-            check_overlay(DeploymentSpec, {"workload": declared.name, "run": spec["run"]})
-        except ValueError as error:
-            declared.complain(str(error), "correct it", "run")
+            normal = check_overlay(DeploymentSpec, {"workload": declared.name, "run": spec["run"]})
+        except Wrong as error:
+            declared.complain(str(error), error.fix, *error.at)
             good = False
+        else:
+            good = not refuse_later(declared, LATER, normal) and good
     foreign = "command" if spec["type"] == "prompt" else "goal"
     if spec[foreign] is not None:
         declared.complain(f"type {spec['type']} takes no {foreign}", "remove it, or change the type", foreign)
