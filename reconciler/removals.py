@@ -46,7 +46,7 @@ def plan_removals(draft: Draft, gone: list[str], removals: Removals) -> None:
             f"Delete them from there (`haymaker delete -f {quote(folders[0])}`), or name them with --only"
             if removals.asked
             else "For two fleets, give this folder a Fleet with another metadata.name; if it replaces that folder, "
-            "pass --prune"
+            "remove that one, then pass --prune; or name them with --only NAME --prune"
         )
         draft.notes.append(f"left alone: {', '.join(strangers)}, {where}. {advice}")
     for name in gone:

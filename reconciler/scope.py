@@ -4,6 +4,7 @@ What one pass is about: what is wanted, which names were chosen, and what it may
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import DeploymentNotFoundError
@@ -78,7 +79,12 @@ def find_removals(request: Request, loaded: Loaded, inventory: Inventory) -> Rem
         for e in inventory.entries.values()
         if e.fleet == loaded.fleet.name and e.name not in declared and e.name not in request.only
     ]
-    elsewhere = {e.name: e.root for e in undeclared if e.root and e.root != loaded.root and not request.prune}
+    # What another folder declares is that folder's, whatever this pass may prune; `--prune` counts once that is gone.
+    elsewhere = {
+        e.name: e.root
+        for e in undeclared
+        if e.root and e.root != loaded.root and not (request.prune and not os.path.isdir(e.root))
+    }
     if request.delete and loaded.single_file:
         former = {n: f for n, f in find_former(loaded, inventory).items() if n in declared or n in request.only}
         beside = frozenset(e.name for e in undeclared)
@@ -109,5 +115,5 @@ def _refusal(request: Request, loaded: Loaded, inventory: Inventory, fleet: Flee
     if not loaded.desired and not fleet.allow_empty:
         return "the folder declares nothing, and the fleet's sync.allowEmpty is off"
     if known is not None and known.root and known.root != loaded.root and not request.prune:
-        return f"fleet {fleet.name} was last applied from {known.root}; pass --prune if this folder replaces it"
+        return f"fleet {fleet.name} was last applied from {known.root}; pass --prune if this folder replaced it"
     return ""

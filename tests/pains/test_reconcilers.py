@@ -393,6 +393,24 @@ def test_pain_21_a_second_folder_of_one_fleet_name_is_told_what_it_takes_and_wha
     assert world.one("mail").pid == agent.pid
 
 
+def test_pain_01_a_folder_prunes_nothing_that_another_one_declares(world, tmp_path):
+    for name in ("a", "b"):
+        world.declare(name)
+    world.apply()
+    pids = {name: world.one(name).pid for name in "ab"}
+    other = tmp_path / "other"  # of the same fleet, as every folder without a Fleet is
+    shutil.copytree(world.manifests, other)
+    (other / "b.yaml").unlink()
+    apply = ("apply", "-f", str(other), "--prune", "--yes")
+    said = world.run(*apply)
+    assert f"left alone: b, applied from {world.manifests} as fleet default too" in said.out
+    assert {name: world.one(name).pid for name in "ab"} == pids
+    aside = world.manifests.rename(world.folder / "aside")
+    assert "deleted b" in world.run(*apply).out  # what is left of a folder that is gone
+    assert world.agents("b") == []
+    aside.rename(world.manifests)
+
+
 def test_pain_22_an_interrupted_apply_is_gone_on_with_and_leaves_no_lock(world):
     world.declare("web")
     said = world.apply(code=-9, PYTHONPATH=INJECT, CRASH_AT="write:7", CRASH_WHEN="after")
