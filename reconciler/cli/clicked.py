@@ -12,7 +12,7 @@ import click
 
 from agent_haymaker.errors import UsageError
 from reconciler.cli.catalog import COMMANDS, SECTIONS, load_attribute
-from reconciler.cli.elsewhere import elsewhere
+from reconciler.cli.elsewhere import LATER, elsewhere
 from reconciler.cli.spec import Command
 
 if TYPE_CHECKING:
@@ -44,9 +44,15 @@ def run_click(words: Sequence[str]) -> int:
 
 def _sentence(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
-        return f"there is no option {error.option_name}"
+        name = error.option_name
+        return f"{name} is not supported yet" if _is_later(error) else f"there is no option {name}"
     text = error.format_message().rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+def _is_later(error: click.NoSuchOption) -> bool:
+    """Tell whether an option is one that its command is to have."""
+    return error.option_name in LATER and error.ctx is not None and error.ctx.info_name in ("apply", "plan", "diff")
 
 
 def _fix(error: click.ClickException, words: Sequence[str]) -> str:
@@ -54,6 +60,8 @@ def _fix(error: click.ClickException, words: Sequence[str]) -> str:
     named = f"haymaker {words[0]}" if words and words[0] in COMMANDS else "haymaker"
     path = context.command_path if context is not None else named
     if isinstance(error, click.NoSuchOption):
+        if _is_later(error):
+            return LATER[error.option_name]
         known = [name for p in context.command.params for name in p.opts] if context is not None else []
         near = _nearest(error.option_name, [*known, "--help"])
         if near:
@@ -130,6 +138,19 @@ class Spoken(click.Command):
         return left
 
 
+class Shared(click.Option):
+    """An option whose variable other commands read too: what only they understand leaves it at its default."""
+
+    def __init__(self, *args: Any, elsewhere: Sequence[str], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.elsewhere = elsewhere
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        known = self.type.choices if isinstance(self.type, click.Choice) else ()
+        return None if value in self.elsewhere and value not in known else value
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by a catalog and imports the one that is asked for."""
 
@@ -199,8 +220,9 @@ def _option(option: Option) -> click.Option:
     more: dict[str, Any] = {"is_flag": True} if option.kind == "flag" else {"type": kinds[option.kind]}
     if option.kind != "flag" and (option.shown or option.default not in (None, "", ())):
         more["show_default"] = option.shown or True
-    return click.Option(
+    return Shared(
         [option.param, *option.names],
+        elsewhere=option.elsewhere,
         help=option.help,
         default=option.default,
         multiple=option.multiple,

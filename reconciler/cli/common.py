@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from reconciler.cli.spec import Argument, Option
 
+FORMS = ("table", "text", "wide", "json", "yaml", "name", "jsonl", "markdown")
+"""Every word that some command takes behind -o: one HAYMAKER_OUTPUT stands for them all."""
 NAME = Argument("name", "NAME", completes="deployment")
 SELECTOR = Option(
     "selector",
@@ -30,7 +32,10 @@ FOLDER = Option(
 def output_option(*choices: str, alias: str = "") -> Option:
     """Give `-o/--output` with these choices, the first of them the default; `alias` is one more short name."""
     names = ("-o", "--output", *((alias, "--format") if alias else ()))
-    return Option("output", *names, help="How to show it.", choices=choices, default=choices[0], env="HAYMAKER_OUTPUT")
+    return Option(
+        "output", *names, help="How to show it.", choices=choices, default=choices[0], env="HAYMAKER_OUTPUT",
+        elsewhere=FORMS,
+    )  # fmt: skip
 
 
 def seconds(text: str, option: str) -> float:

@@ -4,6 +4,7 @@ What people type who come from another tool, and what does it here.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reconciler.cli.catalog import COMMANDS
@@ -16,8 +17,9 @@ _RUN = "write a manifest (docs/manifests.md has examples), then run `haymaker ap
 _EDIT = "edit its manifest, then run `haymaker apply`"
 _RENEW = "give its manifest another value of the annotation `haymaker/restartedAt`, then run `haymaker apply`"
 _GONE = "take its manifest away, then run `haymaker apply --prune`; `haymaker delete -f DIR` deletes a whole folder's"
+_NO_DAEMON = "there is no daemon yet: run `haymaker apply` again, by a timer if need be; `--wait` follows what it began"
 
-# {name} is the last word behind it, or NAME.
+# {name} is the last word before its options, or behind it at all, or NAME.
 SAID = {
     "help": "`haymaker {command}--help` is the help",
     "restart": f"to restart it, {_RENEW}",
@@ -47,6 +49,10 @@ SAID = {
     "rm": f"{_GONE}",
     "remove": f"{_GONE}",
     "destroy": "`haymaker delete -f DIR` deletes everything of a folder",
+    "artifacts": "what is kept of past runs is in $HAYMAKER_HOME/runs; `haymaker runs {name} -o wide` has their keys",
+    "gc": "what is kept of past runs is bounded by `artifacts.retention` of each manifest",
+    "convert": f"flat deployment configs are not converted yet: {_RUN}",
+    "service": _NO_DAEMON,
     "down": "`haymaker delete -f DIR` deletes everything of a folder",
     "prune": "`haymaker apply -f DIR --prune` does",
     "sync": "`haymaker apply -f DIR` does; `haymaker apply --only NAME` for one",
@@ -70,9 +76,17 @@ SAID = {
     "config": "`haymaker explain fleet.spec` explains a fleet's settings; `haymaker doctor` shows this host's",
 }
 
+# Options of `apply` and `plan` that are to come.
+LATER = {
+    "--watch": _NO_DAEMON,
+    "--interval": _NO_DAEMON,
+    "--ref": "check the revision out, and name that folder with -f; `haymaker plan --base REV` compares with one",
+}
+
 
 def elsewhere(word: str, after: Sequence[str]) -> str:
     """Say what does here what `word` does in another tool, "" where nothing is known of it."""
-    name = next((w for w in reversed(after) if not w.startswith("-")), "")
+    words = list(takewhile(lambda w: not w.startswith("-"), after)) or [w for w in after if not w.startswith("-")]
+    name = words[-1] if words else ""
     command = f"{name} " if name in COMMANDS else ""
     return SAID.get(word, "").format(name=name or "NAME", command=command)

@@ -12,6 +12,7 @@ from agent_haymaker.records import read_regular
 from reconciler.app import App
 from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, is_blocked, show_problems
 from reconciler.cli.common import SELECTOR
+from reconciler.cli.common import output_option
 from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import look
@@ -188,9 +189,6 @@ COMMAND = Command(
             "show_goal_diff", "--show-goal-diff", kind="flag", help="Show which lines of each goal changed."
         ),
         STRICT,
-        Option(
-            "output", "-o", "--output", help="How to show it.", choices=("text", "wide", *DOCUMENTS, "markdown"),
-            default="text",
-        ),
+        output_option("text", "wide", *DOCUMENTS, "markdown"),
     ),
 )  # fmt: skip

@@ -19,12 +19,13 @@ class Option:
     One option. `kind` is flag, text, int or choice; `env` names the variable that gives it when no flag does.
 
     `completes` says what the shell may offer for it, `shown` what help says of a default that the command itself works
-    out. With `once`, a second one is a mistake and no correction of the first.
+    out. With `once`, a second one is a mistake and no correction of the first. `elsewhere` are values that `env` may
+    have for the sake of other commands: to this one they say nothing.
     """
 
     __slots__ = (
-        "choices", "completes", "default", "env", "help", "hidden", "kind", "metavar", "multiple", "names", "once",
-        "param", "shown",
+        "choices", "completes", "default", "elsewhere", "env", "help", "hidden", "kind", "metavar", "multiple", "names",
+        "once", "param", "shown",
     )  # fmt: skip
 
     def __init__(
@@ -42,8 +43,10 @@ class Option:
         hidden: bool = False,
         once: bool = False,
         shown: str = "",
+        elsewhere: tuple[str, ...] = (),
     ) -> None:
         self.param, self.names, self.help = param, names, help
+        self.elsewhere = elsewhere
         self.kind = "choice" if choices else kind
         self.choices, self.multiple, self.metavar, self.env, self.hidden = choices, multiple, metavar, env, hidden
         self.once, self.shown, self.completes = once, shown, completes

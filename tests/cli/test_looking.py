@@ -117,6 +117,9 @@ def test_the_quick_look_and_the_whole_inventory_say_the_same(shop: Cli) -> None:
 def test_output_comes_from_the_environment_unless_a_flag_says_otherwise(shop: Cli) -> None:
     assert json.loads(shop("list", HAYMAKER_OUTPUT="json").out)["kind"] == "DeploymentList"
     assert shop("list", "-o", "name", HAYMAKER_OUTPUT="json").out == "keeper\nloser\nreporter\n"
+    # One variable for all: a form that only other commands have leaves this one as it is.
+    assert shop("list", HAYMAKER_OUTPUT="text").out.startswith("NAME ")
+    assert shop("why", "keeper", HAYMAKER_OUTPUT="wide").out.startswith("keeper ")
 
 
 @pytest.mark.parametrize(("name", "code"), [("keeper", 0), ("reporter", 0), ("loser", 3), ("nobody", 1)])
