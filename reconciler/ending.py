@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reconciler.usage import Usage
 
 TRANSCRIPT = "transcript.jsonl"
+KEPT_RUNS, KEPT_SECONDS = 10, 720 * 3600.0  # where a spec of long ago does not say
 NAMED_LENGTH = 200  # of a path that an agent made
 
 
@@ -136,8 +137,8 @@ class Ending:
         kept = artifacts.get("retention") or {}
         await self.engine.trim(
             entry.id,
-            runs=int(kept.get("keepRuns") or 10),
-            age_seconds=float(kept.get("maxAge") or 720 * 3600.0),
+            runs=int(kept.get("keepRuns", KEPT_RUNS)),
+            age_seconds=float(kept.get("maxAge", KEPT_SECONDS)),
             size_bytes=kept.get("maxBytes"),
         )
         if not left:

@@ -208,6 +208,9 @@ def test_artifacts_are_kept_after_the_deployment_is_gone(world):
     world.delete()
     assert [p.read_text() for p in (world.home / "runs").glob("*/*/artifacts/report.md")] == ["# all is well\n"]
     world.check_exactly()
+    world.task("job", "report", artifacts={"paths": ["*.md"], "retention": {"keepRuns": 0}})
+    world.apply("--wait")
+    assert len([*(world.home / "runs").glob("*/*/artifacts/report.md")]) == 1, "a deployment that keeps nothing"
 
 
 @pytest.mark.parametrize("condition", ["Completed", "GoalMet"])
