@@ -11,8 +11,7 @@ from agent_haymaker.errors import ManifestError, UsageError
 from agent_haymaker.records import read_regular
 from reconciler.app import App
 from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, is_blocked, show_problems
-from reconciler.cli.common import SELECTOR
-from reconciler.cli.common import output_option
+from reconciler.cli.common import SELECTOR, output_option
 from reconciler.cli.output import DOCUMENTS, document, say
 from reconciler.cli.spec import Command, Option
 from reconciler.converge import look
