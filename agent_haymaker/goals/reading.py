@@ -32,6 +32,8 @@ _CONSTRAINT_CUE = re.compile(
 _CRITERION_CUE = re.compile(
     r"\b(should|success|succeeds?|done when|must (?!not\b)|expected|verify that)\b", re.IGNORECASE
 )
+_NO_PROGRAM = re.compile(r"(?![./~])[\w./-]+(?:/|\.(?:csv|html?|json|jsonl|log|md|pdf|png|svg|toml|tsv|txt|xml|ya?ml))")
+"""A check that is nothing but the name of such a file or folder: its author means that it should be there."""
 _LABEL = re.compile(r"[*_]*([A-Za-z ]{4,24}?)[*_]*:[*_]*(?:\s+(.*))?", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 
@@ -170,8 +172,14 @@ class Reading:
         return {heading: "\n\n".join(texts) for heading, texts in said.items()}
 
     def _criterion(self, block: Block) -> Criterion:
-        check = Check("sh", self._bounded(block.code, block.line), block.line) if block.code else None
-        return Criterion(block.text, block.line, check)
+        return Criterion(block.text, block.line, self._check(block) if block.code else None)
+
+    def _check(self, block: Block) -> Check:
+        """The program that stands in backticks at the end of a block."""
+        if _NO_PROGRAM.fullmatch(block.code):
+            fix = f"write `test -e {block.code}` if it has to be there, or `./{block.code}` to run it"
+            self.notes.append(Note(block.line, f"the check `{block.code}` runs that as a program", fix))
+        return Check("sh", self._bounded(block.code, block.line), block.line)
 
     def _attach(self, found: list[Criterion], unchecked: dict[str, deque[int]], block: Block) -> None:
         """A runnable fence under the criteria is the check of the item around it, or one of its own."""
@@ -230,8 +238,7 @@ class Reading:
             sentences = _SENTENCE.split(block.text)
             for sentence in sentences:
                 if _CRITERION_CUE.search(sentence) and not _CONSTRAINT_CUE.search(sentence):
-                    code = block.code if sentence is sentences[-1] else ""
-                    check = Check("sh", self._bounded(code, block.line), block.line) if code else None
+                    check = self._check(block) if block.code and sentence is sentences[-1] else None
                     found.append(Criterion(sentence, block.line, check))
         return tuple(found)
 

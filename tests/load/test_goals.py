@@ -199,6 +199,12 @@ def test_a_goal_without_a_step_is_told_beforehand_where_only_steps_are_run(sweep
             "did you mean Constraints?",
         ),
         ("- Clean:", "```shell\nfalse\n```\n\n- Clean:", "15: a `shell` block is not run", "write `sh` to run it"),
+        (
+            "## Success Criteria",
+            "## Success Criteria\n\n- The report is there: `output/report.md`\n- `./check.txt`\n- `sh -e x.md`",
+            "15: the check `output/report.md` runs that as a program",
+            "write `test -e output/report.md` if it has to be there, or `./output/report.md` to run it",
+        ),
         ("## Success", "```py\nprint()\n```\n\n## Success", "13: a `py` block is not run", "write `python` to run it"),
     ],
 )
