@@ -57,6 +57,15 @@ def test_steps_run_in_order_in_the_workspace_phase_by_phase(agent):
     ]
 
 
+def test_the_folder_of_the_results_is_there_before_the_first_step(agent):
+    done = agent.run(steps(sh("echo hi > output/report.md"), criteria="- `test -s output/report.md`"))
+    assert done.closing == ["Goal achieved", "Exit code: 0"]
+    (agent.folder / "elsewhere").mkdir()
+    assert agent.run(steps(sh("rm -r output; ln -s elsewhere output"))).code == 0
+    assert agent.run(steps(sh("echo again > output/report.md"))).code == 0
+    assert (agent.folder / "elsewhere/report.md").read_text() == "again\n"
+
+
 def test_the_first_step_that_fails_ends_the_run_and_is_named(agent):
     done = agent.run(steps(sh("true"), sh("echo before\nfalse\ntouch never"), sh("touch never"), criteria="- `true`"))
     assert done.code == 1

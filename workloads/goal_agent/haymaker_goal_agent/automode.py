@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 MET, NOT_MET, MISCONFIGURED, BUDGET_SPENT, FAILED = range(5)
 
+OUTPUT = "output"
+"""The folder of the workspace where results belong; it is there before the first step."""
+
 _VERDICTS = {MET: "met", BUDGET_SPENT: "budget spent", FAILED: "failed", MISCONFIGURED: "misconfigured"}
 _IDLE_ATTEMPTS = 2
 """After so many attempts in a row in which a model did nothing new, asking once more would only cost."""
@@ -87,6 +90,8 @@ class AutoMode:
             OSError: the workspace cannot be written to.
         """
         journal = Journal(self._workspace, {**os.environ, **keys})
+        with contextlib.suppress(FileExistsError):  # whatever stands there, it is the agent's own
+            (self._workspace / OUTPUT).mkdir()
         env = {"PYTHONUNBUFFERED": "1", "HAYMAKER_WORKSPACE": str(self._workspace), **os.environ}
         recorder = Recorder(journal, self._budget, len(self._plan["phases"]))
         with Children() as children:
