@@ -46,6 +46,8 @@ class Driving:
 
     sdk: ClassVar[str]
     resumes: ClassVar[bool] = True
+    sdks_own: ClassVar[tuple[str, ...]] = ()
+    """Folders of `.agent` that the sdk itself writes, as it likes."""
     spare_turns: ClassVar[int] = 0
     """So many requests may the sdk make besides the conversation; the suite answers them."""
 
@@ -122,6 +124,17 @@ class DriverSuite(Driving, TreeSuite):
         assert len({e["id"] for e in self.kinds(done, "session")}) == 1
         assert [e["resumed"] for e in self.kinds(done, "session")] == [False, True]
         assert "hello" in self.server.asked[-1].text, "the history is whole"
+
+    def test_a_secret_that_a_tool_prints_is_in_nothing_that_the_agent_writes_down(self) -> None:
+        self.agent.env |= {"ACCOUNT": "hunter2-of-this-test", "HAYMAKER_SECRET_ENV": "ACCOUNT"}
+        done = self.run(self.shell("echo $ACCOUNT; echo hello > greeting"), say("Done."))
+        assert done.code == 0, done.log
+        assert "hunter2" in self.server.asked[-1].text, "the model has it, to work with"
+        kept = self.agent.folder / ".agent"
+        sdks_own = [kept / name for name in self.sdks_own]
+        for file in self.agent.folder.rglob("*"):
+            if file.is_file() and not any(file.is_relative_to(folder) for folder in sdks_own):
+                assert b"hunter2" not in file.read_bytes(), file
 
     @pytest.mark.slow
     def test_a_model_that_never_calls_its_tools_does_not_achieve_the_goal(self) -> None:

@@ -124,8 +124,13 @@ def test_what_a_failed_check_said_is_in_the_result_and_bounded(agent):
 
 def test_secrets_are_masked_in_what_the_agent_writes_down(agent):
     agent.env |= {"MY_TOKEN": "s3cret-value", "PLAIN": "another-one", "HAYMAKER_SECRET_ENV": "OTHER,PLAIN"}
-    goal = "# X\n\n## Steps\n\n```sh\ntrue\n```\n\n## Success Criteria\n\n- `echo $MY_TOKEN $PLAIN; false`\n"
-    done = agent.run(goal)
+    learns = "echo token: $MY_TOKEN >> learned.md; cp $HAYMAKER_FAILED_CHECKS failed; cp $HAYMAKER_RECALLED recalled"
+    goal = f"# X\n\n## Steps\n\n```sh\n{learns}\n```\n\n## Success Criteria\n\n- `echo $MY_TOKEN $PLAIN; false`\n"
+    done = agent.run(goal, max_turns=2, enable_memory=True)
     assert done.result["checks"][0]["output"] == "[redacted] [redacted]\n"
-    for name in ("events.jsonl", "result.json"):
-        assert "s3cret" not in (agent.folder / name).read_text()
+    assert "[redacted] [redacted]" in (agent.folder / "failed").read_text()
+    agent.run(goal, enable_memory=True)
+    assert "- token: [redacted]\n" in (agent.folder / "recalled").read_text()
+    for file in agent.folder.rglob("*"):
+        if file.is_file() and file.name != "learned.md":  # that one is the step's own
+            assert b"s3cret" not in file.read_bytes(), file

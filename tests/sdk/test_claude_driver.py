@@ -17,6 +17,7 @@ pytestmark = pytest.mark.sdk
 
 class TestClaude(DriverSuite):
     sdk = "claude"
+    sdks_own = ("claude",)
 
     def environment(self, server: ModelServer) -> dict[str, str]:
         return {

@@ -21,6 +21,7 @@ PROGRAM = Path(sys.prefix) / "cli/node_modules/.bin/copilot"
 
 class TestCopilot(DriverSuite):
     sdk = "copilot"
+    sdks_own = ("copilot",)
     spare_turns = 2
 
     def serve(self, *turns: Turn) -> ModelServer:

@@ -95,7 +95,7 @@ class Attempts:
         for name, text in self._inbox.take():
             self._journal.event("told", id=name)
             self._journal.say(f"Told: {one_line(text)}")
-        task = self._task(number, feedback(failed, reason))
+        task = self._task(number, self._journal.masked(feedback(failed, reason)))
         if number > 1 or self._budget.max_turns > 1:
             self._journal.say("", f"Attempt {number}" + ("" if self._sessions else f" of {self._budget.max_turns}"))
             self._journal.event("attempt", number=number, failed=[check["criterion"] for check in failed])
@@ -125,8 +125,8 @@ class Attempts:
         if self._settings.enable_memory:
             from haymaker_goal_agent import remembering
 
-            outcome = self._journal.masked(f"{verdict}: {one_line(reason)}" if reason else verdict)
-            new = remembering.remember(self._workspace, os.environ, outcome)
+            outcome = f"{verdict}: {one_line(reason)}" if reason else verdict
+            new = remembering.remember(self._workspace, os.environ, outcome, self._journal.masked)
             self._journal.event("memory", learned=new)
 
     def _task(self, number: int, failed: str) -> Task:

@@ -16,6 +16,7 @@ import stat
 import time
 
 from agent_haymaker.records import write_record
+from haymaker_goal_agent.masking import Mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ TRANSCRIPT = "transcript.jsonl"
 FOLDER = ".agent"
 """Where an agent keeps what is nobody's business but its own: its session, its SDK's files, its inbox's past."""
 VERSION = 1
-MASK = "[redacted]"
-SECRET_ENV = "HAYMAKER_SECRET_ENV"  # noqa: S105 - the name of a variable
-"""The variable that names, comma-separated, the variables that hold secrets."""
-_SECRET_NAMES = ("API_KEY", "TOKEN", "SECRET", "PASSWORD")
-_SHORTEST_SECRET = 6
 
 
 class Journal:
@@ -49,7 +45,7 @@ class Journal:
             OSError: the workspace cannot be written to.
         """
         self._workspace = workspace
-        self._secrets = _secrets(environ)
+        self._mask = Mask(environ)
         self._transcript = -1
         self.is_unsure = False
         for name in (RESULT, EVENTS):
@@ -100,10 +96,10 @@ class Journal:
 
     def masked(self, value: Any) -> Any:
         """Give a JSON value with every known secret in its texts masked."""
-        return _masked(value, self._secrets)
+        return self._mask.over(value)
 
     def _line(self, **facts: Any) -> str:
-        record = {"v": VERSION, "at": timestamp(time.time()), **(self.masked(facts) if self._secrets else facts)}
+        record = {"v": VERSION, "at": timestamp(time.time()), **self.masked(facts)}
         return json.dumps(record, ensure_ascii=False, default=str) + "\n"
 
     def _is_at_line_start(self) -> bool:
@@ -121,26 +117,7 @@ def write_refusal(workspace: Path, record: dict[str, Any], environ: Mapping[str,
     Raises:
         PlatformError: the disk refuses.
     """
-    write_record(workspace / RESULT, _masked({"schema_version": VERSION, **record}, _secrets(environ)))
-
-
-def _masked(value: Any, secrets: list[str]) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, dict):
-        return {_masked(key, secrets): _masked(item, secrets) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item, secrets) for item in value]
-    return value
-
-
-def _secrets(environ: Mapping[str, str]) -> list[str]:
-    """The values that must not be written down: those that are named as secrets, and those whose names say so."""
-    named = set(environ.get(SECRET_ENV, "").split(","))
-    found = {v for k, v in environ.items() if k in named or k.upper().endswith(_SECRET_NAMES)}
-    return sorted((v for v in found if len(v) >= _SHORTEST_SECRET), key=len, reverse=True)
+    write_record(workspace / RESULT, Mask(environ).over({"schema_version": VERSION, **record}))
 
 
 def timestamp(seconds: float) -> str:

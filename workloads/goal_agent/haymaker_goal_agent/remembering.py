@@ -14,7 +14,7 @@ from haymaker_goal_agent.journal import FOLDER as OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LEARNED = "learned.md"
 _MOST_BYTES = 64 * 1024
@@ -31,9 +31,9 @@ def recalled(workspace: Path, environ: Mapping[str, str], goal: str) -> str:
         return "".join(f"- {'' if m.kind != OUTCOME else 'outcome: '}{m.text}\n" for m in store.recall(goal))
 
 
-def remember(workspace: Path, environ: Mapping[str, str], outcome: str) -> int:
+def remember(workspace: Path, environ: Mapping[str, str], outcome: str, masked: Callable[[str], str]) -> int:
     """
-    Take over what the agent has learned, and how its run ended; give how many facts were new.
+    Take over what the agent has learned, and how its run ended, all of it `masked`; give how many facts were new.
 
     Raises:
         OSError, PlatformError: the workspace cannot be read, or the memory not be written.
@@ -45,8 +45,8 @@ def remember(workspace: Path, environ: Mapping[str, str], outcome: str) -> int:
         with path.open("rb") as file:
             lines = file.read(_MOST_BYTES).decode("utf-8", "replace").splitlines()
     with _store(workspace, environ) as store:
-        new = sum(store.learn(line.strip().removeprefix("- "), run=run) for line in lines)
-        store.learn(outcome, kind=OUTCOME, run=run)
+        new = sum(store.learn(masked(line).strip().removeprefix("- "), run=run) for line in lines)
+        store.learn(masked(outcome), kind=OUTCOME, run=run)
     return new
 
 

@@ -23,6 +23,7 @@ from haymaker_goal_agent.drivers.kept import INTERRUPTED, reopen
 from haymaker_goal_agent.drivers.loopback import bypass_proxy
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
 from haymaker_goal_agent.drivers.shell import Ran
+from haymaker_goal_agent.masking import Mask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -48,7 +49,7 @@ class MicrosoftDriver:
             yield Note(kept.note)
         yield Session(kept.id, bool(kept.messages), model)
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        ear = _Ear(events, kept.path, task.turns or 0)
+        ear = _Ear(events, kept.path, Mask(self._environment), task.turns or 0)
         client = OpenAIChatCompletionClient(model=model, async_client=openai)
         client.function_invocation_configuration["max_iterations"] = (task.turns or 0) + 1  # ours is reached first
         client.function_invocation_configuration["allow_concurrent_invocation"] = False
@@ -82,9 +83,10 @@ class _CapReachedError(Exception):
 class _Ear:
     """Hears every answer of the model and every call of a tool; makes events of them, and keeps the history."""
 
-    def __init__(self, events: asyncio.Queue[Event | None], path: Path, turns: int) -> None:
+    def __init__(self, events: asyncio.Queue[Event | None], path: Path, mask: Mask, turns: int) -> None:
         self._tell = events.put_nowait
         self._path = path
+        self._mask = mask
         self._turns = turns
         self._ran: Ran | None = None  # what the tool gave that was called last; they are called one at a time
         self.is_capped = False
@@ -118,10 +120,10 @@ class _Ear:
         self._turns -= 1
         self._tell(Turn())
         asked = list(context.messages)
-        _keep(self._path, asked)
+        self._keep(asked)
         await call_next()
         answer = context.result
-        _keep(self._path, [*asked, *answer.messages])
+        self._keep([*asked, *answer.messages])
         usage = answer.usage_details or {}
         self._tell(
             Used(
@@ -133,6 +135,11 @@ class _Ear:
         )
         if answer.text.strip():
             self._tell(Said(answer.text))
+
+    def _keep(self, messages: list[Any]) -> None:
+        """Write the history down; secrets stay in memory."""
+        record = {"schema_version": 1, "messages": [message.to_dict() for message in messages]}
+        write_record(self._path, json.dumps(self._mask.over(record), default=str), durable=False)
 
     async def _hear_tool(self, context: Any, call_next: Callable[[], Awaitable[None]]) -> None:
         call = str(context.metadata["call_id"])
@@ -161,11 +168,6 @@ class _Ear:
     def _done(self, ran: Ran) -> str:
         self._ran = ran
         return ran.output or "[no output]"
-
-
-def _keep(path: Path, messages: list[Any]) -> None:
-    record = {"schema_version": 1, "messages": [message.to_dict() for message in messages]}
-    write_record(path, json.dumps(record, default=str), durable=False)
 
 
 def _read(path: Path) -> list[Any]:

@@ -16,6 +16,7 @@ from agent_haymaker.llm import LLMConfig, LLMError, LLMMessage, LLMTool, LLMTool
 from haymaker_goal_agent.drivers import shell
 from haymaker_goal_agent.drivers.kept import INTERRUPTED, reopen
 from haymaker_goal_agent.drivers.protocol import Called, DriverError, Ended, Note, Returned, Said, Session, Turn, Used
+from haymaker_goal_agent.masking import Mask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,7 +44,7 @@ class MiniDriver:
             yield Note(kept.note)
         yield Session(kept.id, bool(kept.messages), config.model or config.deployment or "")
         prompt = task.prompt if kept.messages else task.opening
-        history = History(kept)
+        history = History(kept, Mask(self._environment))
         history.add(LLMMessage("user", prompt))
         async with create_llm_client(config) as client:
             for _ in range(task.turns or 0):
@@ -92,17 +93,18 @@ async def _carry_out(answer: LLMResponse, history: History) -> AsyncIterator[Eve
 
 
 class History:
-    """A conversation, in memory and on disk."""
+    """A conversation, in memory and on disk; secrets are in memory alone."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: Kept, mask: Mask) -> None:
         self.messages = kept.messages
         self._path = kept.path
+        self._mask = mask
         for call in _unanswered(self.messages):
             self.add(_result(call, shell.Ran(INTERRUPTED, ok=False)))
 
     def add(self, message: LLMMessage) -> None:
         self.messages.append(message)
-        line = json.dumps(asdict(message), ensure_ascii=False)
+        line = json.dumps(self._mask.over(asdict(message)), ensure_ascii=False)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
             file.write(line + "\n")
