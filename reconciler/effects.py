@@ -203,10 +203,20 @@ class Effects:
             entry = replace(await self._digests.follow(entry, want), run=None)
         if entry.digest == want.digest:
             await self._digests.keep(entry, want)
+            if live and entry.desired.get("recipe", {}).get("config") != want.recipe.config:
+                self._hand_over_config(entry, want)
         entry = declared(entry, want, self.root)
         await self.book.conclude(entry)
         self._digests.trim(entry, want)
         return f"updated {action.name}"
+
+    def _hand_over_config(self, entry: Entry, want: Desired) -> None:
+        """Give a live run the settings that need no restart; when it reads them is its own affair."""
+        from reconciler.launch import CONFIG_FILE, config_file  # for whoever starts, or has such settings
+
+        assert entry.run is not None, "what lives has a run"
+        if entry.run.handle is not None:
+            self.engine.deliver(Handle.from_json(entry.run.handle), CONFIG_FILE, config_file(want))
 
     async def _rename(self, action: Action) -> str:
         entry = self.book.entries[action.old_name]

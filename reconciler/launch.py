@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # on one line: by far the fastest
 
 
+CONFIG_FILE = "config.json"  # in the workspace
 CAPS = {f: f"HAYMAKER_BUDGET_MAX_{f.upper()}" for f in ("turns", "tokens", "cost_usd")}
 _PRICE_WORDS = {"inputPerMTok": "input", "outputPerMTok": "output", "cachedInputPerMTok": "cached"}
 PRICES = "HAYMAKER_BUDGET_PRICES"
@@ -78,7 +79,7 @@ def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declar
     env["HAYMAKER_DEPLOYMENT"] = want.name
     env["HAYMAKER_DEPLOYMENT_ID"] = entry.id
     env["HAYMAKER_SOURCE_DIR"] = want.recipe.source_dir
-    env["HAYMAKER_CONFIG"] = "config.json"
+    env["HAYMAKER_CONFIG"] = CONFIG_FILE
     return env
 
 
@@ -100,5 +101,10 @@ def run_files(want: Desired) -> dict[str, bytes]:
         if hashlib.sha256(content).hexdigest() != want.recipe.file_digests.get(name):
             raise TryAgain(f"{path} changed while it was being applied", where=str(want.source), fix="apply again")
         files[name] = content
-    files["config.json"] = _encode(dict(want.recipe.config)).encode() + b"\n"
+    files[CONFIG_FILE] = config_file(want)
     return files
+
+
+def config_file(want: Desired) -> bytes:
+    """Give what an agent reads its settings from."""
+    return _encode(dict(want.recipe.config)).encode() + b"\n"

@@ -10,6 +10,7 @@ import shutil
 import sys
 
 import pytest
+from support.world import AGENT
 
 from agent_haymaker.testing import eventually
 
@@ -45,6 +46,29 @@ def test_a_changed_config_replaces_and_a_changed_label_does_not(world):
     assert "config.size 1 → 2" in said.out
     eventually(lambda: world.one("web").pid != first, within=5)
     world.check_exactly("web")
+
+
+def test_a_setting_that_needs_no_restart_reaches_the_agent_that_runs(world):
+    world.write(
+        "talker/workload.yaml",
+        f"""
+        name: talker
+        version: "1"
+        command: [{sys.executable}, -I, -S, {AGENT}, stay]
+        config_schema:
+          loud: {{type: boolean, default: false, restart: false}}
+        """,
+    )
+    world.declare("web", "talker")
+    world.apply()
+    before = world.one("web")
+    seen = world.home / "agents" / world.entries()["web"]["id"] / "config.json"
+    assert json.loads(seen.read_text()) == {"loud": False}
+    world.declare("web", "talker", config={"loud": True})
+    assert "config.loud false → true" in world.apply().out
+    assert json.loads(seen.read_text()) == {"loud": True}
+    assert world.one("web").pid == before.pid
+    assert "nothing to do" in world.apply().out
 
 
 def test_on_completion_lets_the_run_end_and_then_replaces(world):
