@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import replace
+from reconciler.digest import RESTARTED_AT
 from reconciler.inventory import applied
 from reconciler.model.observed import RunPhase
+from reconciler.model.plan import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,6 +134,30 @@ def find_unresolved(
         if flaws:
             found[action.name] = "; ".join(f"{f.what} ({f.as_problem('').where}): {f.fix}" for f in flaws)
     return found
+
+
+def find_rotated(
+    engine: Engine, world: World, plan: Plan, want: Mapping[str, Desired], environ: Mapping[str, str]
+) -> list[str]:
+    """Say of each live run that goes on as it is which of its secrets have another value now than it was given."""
+    notes = []
+    ending = {action.name for action in plan.actions if action.verb in (Verb.STOP, Verb.DELETE)}
+    for name, wanted in want.items():
+        declared = wanted.spec.get("env", ())
+        if name in ending or not any("valueFrom" in item for item in declared):
+            continue
+        seen, entry = world.seen.get(name), world.entries.get(name)
+        if seen is None or seen.phase is not RunPhase.RUNNING or seen.digest != wanted.digest:
+            continue
+        if entry is None or entry.run is None or entry.run.handle is None:
+            continue
+        from reconciler.values import rotated  # for those whose agents have secrets
+
+        held = engine.environment(Handle.from_json(entry.run.handle))
+        if names := rotated(declared, environ, wanted.recipe.source_dir, held):
+            what = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} another value now than its run was given"
+            notes.append(f"{name}: {what}; it goes on with the old one until it has another {RESTARTED_AT}")
+    return notes
 
 
 def find_unsure(engine: Engine, world: World, names: set[str]) -> dict[str, str]:

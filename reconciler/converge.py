@@ -14,7 +14,15 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
 from reconciler.behind import find_changes
-from reconciler.closer import find_kept, find_overruns, find_overtime, find_strays, find_unresolved, find_unsure
+from reconciler.closer import (
+    find_kept,
+    find_overruns,
+    find_overtime,
+    find_rotated,
+    find_strays,
+    find_unresolved,
+    find_unsure,
+)
 from reconciler.edits import note_whole_pass
 from reconciler.inventory import Inventory, load_inventory
 from reconciler.load import load, load_gone
@@ -147,6 +155,8 @@ def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventor
     if request.selector and not only:
         among = f" of {', '.join(request.only)}" if request.only else ""
         plan = replace(plan, notes=(*plan.notes, f"no deployment{among} matches {request.selector}"))
+    if rotated := find_rotated(engine, world, plan, want, app.environ):
+        plan = replace(plan, notes=(*plan.notes, *rotated))
     done = Pass(request, engine, loaded, inventory, world, want, {}, seen, plan, purse=purse)
     done.in_force = _in_force(done)
     if any(action.starts and action.verb is not Verb.CREATE for action in plan.actions):

@@ -80,6 +80,22 @@ def unresolved(declared: Any, environ: Mapping[str, str], folder: str) -> list[t
     return found
 
 
+def rotated(declared: Any, environ: Mapping[str, str], folder: str, started_with: Mapping[str, str]) -> list[str]:
+    """
+    Give the names whose reference to the environment or to a file has another value than a live run was started with.
+
+    What cannot be resolved here, or is not known of the run, is no news; commands and keyrings are not asked by a look.
+    """
+    found = []
+    for item in declared:
+        name, reference = str(item["name"]), item.get("valueFrom") or {}
+        if name in started_with and ("env" in reference or "file" in reference):
+            with contextlib.suppress(_UnresolvedError):
+                if _resolve(reference, environ, folder) != started_with[name]:
+                    found.append(name)
+    return found
+
+
 def secret_names(declared: Any) -> list[str]:
     """Give the names of the variables that come from elsewhere: their values are secrets."""
     return [item["name"] for item in declared if item.get("valueFrom")]

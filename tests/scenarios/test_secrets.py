@@ -200,3 +200,30 @@ def members(group: int) -> list[int]:
         if int(pgrp) == group and state != "Z":
             found.append(pid)
     return found
+
+
+def test_a_rotated_secret_is_reported_and_restarts_nobody(world):
+    token = world.manifests / "token"
+    token.write_text("first-value\n")
+    env = [{"name": "KEY", "valueFrom": {"env": "CALLERS"}}, {"name": "TOKEN", "valueFrom": {"file": "token"}}]
+    world.declare("web", env=env)
+    world.declare("mail", env=env[:1])
+    world.apply(CALLERS="one-value")
+    agent = world.one("web")
+    assert "another value" not in world.apply(CALLERS="one-value").out
+    token.write_text("second-value\n")
+    said = world.apply(CALLERS="two-value")
+    assert "web: KEY, TOKEN have another value now than its run was given" in said.out
+    assert "mail: KEY has another value" in said.out
+    assert "nothing to do" in said.out
+    assert "another value" in world.run("why", "web", CALLERS="two-value").out
+    assert "web: TOKEN has another value" in world.apply().out  # whoever has no CALLERS knows of no other one
+    assert "-value" not in said.out + said.err
+    assert world.one("web").pid == agent.pid
+    manifest = world.manifests / "web.yaml"
+    manifest.write_text(
+        manifest.read_text().replace('"metadata": {', '"metadata": {"annotations": {"haymaker/restartedAt": "1"},')
+    )
+    world.apply(CALLERS="two-value")
+    assert world.one("web").env["TOKEN"] == "second-value"
+    assert "web: " not in world.apply(CALLERS="two-value").out
