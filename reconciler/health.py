@@ -106,7 +106,9 @@ def describe(
     if fleet_reason and not message:
         message = fleet_reason
     action = _NEXT[Verdict.REVERTED] if reason == REVERTED else ""
-    if finding is not None:
+    if seen.under_way:
+        action = _UNDER_WAY[seen.under_way][2]
+    elif finding is not None:
         action = _next(finding.verdict, left)
     elif sync is Sync.OUT_OF_SYNC and left is not None:
         action = _next(left.verdict, left)
@@ -138,6 +140,8 @@ def _out_of_sync(message: str, left: LeftAlone) -> str:
 def _sync(seen: Observed, finding: Finding | None, left: LeftAlone | None) -> Sync:
     if seen.doubt or (finding is not None and finding.verdict is Verdict.UNKNOWN):
         return Sync.UNKNOWN
+    if seen.under_way:
+        return Sync.OUT_OF_SYNC
     if finding is None:
         return Sync.OUT_OF_SYNC if seen.held or left is not None else Sync.SYNCED
     is_invalid = left is not None and left.verdict is Verdict.INVALID
@@ -147,6 +151,8 @@ def _sync(seen: Observed, finding: Finding | None, left: LeftAlone | None) -> Sy
 def _health(seen: Observed, entry: Entry, left: LeftAlone | None) -> tuple[Health, str, str]:
     if seen.doubt:
         return Health.UNKNOWN, "Doubt", seen.doubt
+    if seen.under_way:
+        return Health.PROGRESSING, *_UNDER_WAY[seen.under_way][:2]
     if seen.suspended:
         return Health.SUSPENDED, "Suspended", "suspend: true; haymaker leaves it alone"
     match seen.phase:
@@ -249,6 +255,12 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.COMPLETED: "nothing",
     Verdict.SETTLED: "nothing",
     Verdict.IDLE: "nothing",
+}
+
+
+_UNDER_WAY = {  # by the verb: the reason, the message, and what is next
+    "stop": ("Stopping", "its stop has begun", "end its run"),
+    "delete": ("Deleting", "its deletion has begun", "end its run and clean up"),
 }
 
 

@@ -42,7 +42,7 @@ class Found:
     entry: Entry | None
     seen: Observed | None
     workload: str = ""
-    status: str = ""  # the seed's: pending, running, stopped, completed, failed
+    status: str = ""  # the seed's: pending, running, stopped, cleaning_up, completed, failed
     unmanaged: str = ""
     doubt: str = ""
     edits: tuple[str, ...] = ()  # files that declare it and were edited since they were last read
@@ -72,7 +72,12 @@ def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found
     stuck = find_stuck_among(app, world, world.seen)
     refused = find_refused(app, inventory, world, world.seen)
     found = [
-        _found(world.entries[name], seen, stuck=stuck.get(name, ""), refused=refused.get(name, ""))
+        _found(
+            world.entries[name],
+            _with_intent(inventory, seen),
+            stuck=stuck.get(name, ""),
+            refused=refused.get(name, ""),
+        )
         for name, seen in world.seen.items()
     ]
     found += find_unmanaged(app.home, inventory)
@@ -233,7 +238,8 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         if name in world.seen:
             stuck = find_stuck_among(app, world, [name])
             refused = find_refused(app, inventory, world, [name])
-            entry, seen = world.entries[name], _with_overrun(app, world.entries[name], world.seen[name])
+            entry = world.entries[name]
+            seen = _with_intent(inventory, _with_overrun(app, entry, world.seen[name]))
             if _has_a_reason_to_read(entry):
                 from reconciler.reasons import with_reason
 
@@ -301,6 +307,14 @@ def _with_overrun(app: App, entry: Entry, seen: Observed) -> Observed:
     return replace(seen, overrun=found) if found else seen
 
 
+def _with_intent(inventory: Inventory, seen: Observed) -> Observed:
+    """Say that a pass is about to end it, or was interrupted in that."""
+    intent = inventory.intents.get(seen.name)
+    if intent is None or not (intent.verb == "delete" or (intent.verb == "stop" and seen.phase is RunPhase.RUNNING)):
+        return seen
+    return replace(seen, under_way=intent.verb)
+
+
 def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "", refused: str = "") -> Found:
     if stuck or refused:
         seen = replace(seen, stuck=stuck, refused=refused)
@@ -308,6 +322,8 @@ def _found(entry: Entry, seen: Observed, *, workload: str = "", stuck: str = "",
 
 
 def _status(entry: Entry, seen: Observed) -> str:
+    if seen.under_way == "delete":
+        return "cleaning_up"
     run = entry.run
     if run is not None and not run.recorded and seen.phase in (RunPhase.ENDED, RunPhase.STOPPED, RunPhase.LOST):
         # Over, though no pass has put it on record yet.

@@ -58,6 +58,7 @@ class Observed:
     suspended: bool = False
     settings: str = ""  # digest of what applies in place: see digest.in_place_digest
     record_fault: str = ""  # what is wrong with its state record, which was written: "is missing"
+    under_way: str = ""  # "stop" or "delete": what a pass has begun to do to it, for who looks meanwhile
     deletion_policy: str = "Delete"
     protect: bool = False
     service: bool = False

@@ -33,6 +33,30 @@ def test_desired_state_stops_and_starts_the_same_deployment(world):
     assert world.record("web")["deployment_id"] == record["deployment_id"]
 
 
+@pytest.mark.parametrize(
+    ("ends", "status", "message"),
+    [("stop", "running", "its stop has begun"), ("delete", "cleaning_up", "its deletion has begun")],
+)
+def test_who_looks_meanwhile_sees_that_an_agent_is_being_ended(world, ends, status, message):
+    lingers = "trap 'until [ -e go ]; do sleep 0.05; done; exit 0' TERM; touch ready; while :; do sleep 0.05; done"
+    world.write("workload.yaml", f'name: lingers\nversion: "1"\ncommand: [bash, -c, "{lingers}"]\n')
+    slowly = {"terminationGracePeriod": "60s"}
+    world.declare("web", "lingers", run=slowly)
+    world.apply()
+    space = world.home / "agents" / world.record("web")["deployment_id"]
+    eventually((space / "ready").exists)
+    world.declare("web", "lingers", run=slowly, desiredState="stopped")
+    ending = world.popen("apply") if ends == "stop" else world.popen("delete", "--yes")
+    eventually(lambda: [r for r in world.journal() if (r["type"], r.get("verb")) == ("intent", ends)])
+    for told in (world.run("status", "web", "-o", "json").json, *world.run("list", "-o", "json").json["items"]):
+        assert (told["status"], told["health"], told["message"]) == (status, "Progressing", message)
+    (space / "go").touch()
+    ending.communicate(timeout=30)
+    assert ending.returncode == 0
+    if ends == "stop":
+        assert world.run("status", "web", "-o", "json").json["message"] == "stopped as declared"
+
+
 def test_a_changed_config_replaces_and_a_changed_label_does_not(world):
     world.declare("web", config={"size": 1})
     world.apply()
