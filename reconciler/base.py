@@ -10,6 +10,7 @@ from agent_haymaker.lean import replace
 from reconciler.budget import Purse
 from reconciler.closer import find_unresolved
 from reconciler.model.observed import Observed, RunPhase
+from reconciler.model.plan import Verb
 from reconciler.plan import make_plan
 from reconciler.removals import Removals
 
@@ -53,7 +54,7 @@ def plan_against(base: Loaded, loaded: Loaded, *, now: float) -> Plan:
         name: replace(w, depends_on=tuple(replace(d, condition="Started") for d in w.depends_on)) if w.depends_on else w
         for name, w in {**loaded.desired, **kept}.items()
     }
-    return make_plan(
+    made = make_plan(
         want,
         seen,
         policy=loaded.fleet,
@@ -61,6 +62,11 @@ def plan_against(base: Loaded, loaded: Loaded, *, now: float) -> Plan:
         removals=Removals(refusal="", unlimited=True),
         broken={name: why for name, why in broken.items() if name not in kept},
     )
+    gone = [action.name for action in made.actions if action.verb is Verb.DELETE]
+    if gone and not loaded.fleet.prune:
+        note = f"prune is off: {', '.join(gone)} will go on as before until somebody applies with --prune"
+        made = replace(made, notes=(*made.notes, note))
+    return made
 
 
 def _as_converged(want: Desired, fleet: str) -> Observed:

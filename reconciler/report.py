@@ -12,12 +12,13 @@ from reconciler.model.outcome import OutcomeStatus
 from reconciler.model.plan import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.load import Problem
     from reconciler.model.finding import LeftAlone
     from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Action, Plan
+    from reconciler.stakes import Stake
 
 SCHEMA_VERSION = 1
 
@@ -161,14 +162,16 @@ def action_json(action: Action) -> dict[str, Any]:
     }
 
 
-def plan_markdown(plan: Plan, *, goal_diffs: dict[str, str] | None = None) -> str:
-    """Give a plan as a comment on a pull request."""
+def plan_markdown(plan: Plan, *, goal_diffs: dict[str, str] | None = None, stakes: Mapping[str, Stake]) -> str:
+    """Give a plan as a comment on a pull request; `stakes` are told beside what starts."""
     lines = plan_lines(plan)
     text = [f"### haymaker plan: fleet `{plan.fleet}`", ""]
     if lines:
         text += ["| | Deployment | Why |", "|---|---|---|"]
         for line in lines:
             cause = _cell(line.cause) + "".join(f"<br>`{_cell(change)}`" for change in line.changes)
+            if line.name in stakes and line.word != "blocked":
+                cause += f"<br>{_cell(str(stakes[line.name]))}"
             text.append(f"| `{line.symbol}` {line.word} | `{line.name}` | {cause} |")
         text.append("")
     text += [f"> {note}" for note in plan.notes]

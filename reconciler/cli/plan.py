@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError, UsageError
 from agent_haymaker.records import read_regular
@@ -22,8 +22,11 @@ from reconciler.passes import Pass, Request
 from reconciler.report import plan_json, plan_markdown, plan_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.load import Loaded
     from reconciler.model.desired import Desired
+    from reconciler.model.lazyjson import Json
     from reconciler.model.plan import Plan
 
 GOAL = "prompt.md"  # what the goal is called in a workspace
@@ -44,7 +47,7 @@ def run(
     done = look(App(), request)
     show_problems(done.loaded.problems)
     diffs = _goal_diffs_here(done) if show_goal_diff else {}
-    _print(done.plan, output, diffs)
+    _print(done.plan, output, diffs, done.in_force, {name: seen.spec for name, seen in done.seen.items()})
     if out is not None:
         from reconciler.saved import save_plan
 
@@ -77,7 +80,8 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
     else:
         made = plan_against(older, loaded, now=now)
     diffs = _goal_diffs(made, older, loaded, base) if goals and older is not None and base is not None else {}
-    _print(made, output, diffs)
+    before = {} if older is None else {name: was.spec for name, was in older.desired.items()}
+    _print(made, output, diffs, loaded.desired, before)
     if any(p.severity == "error" for p in loaded.problems):
         return ExitCode.INVALID
     if older is None and is_blocked(made):
@@ -85,17 +89,25 @@ def _plan_revisions(path: Path, base: str | None, *, strict: bool, output: str, 
     return ExitCode.CHANGES if detailed and not made.is_empty else ExitCode.OK
 
 
-def _print(made: Plan, output: str, diffs: dict[str, str]) -> None:
-    match output:
-        case "json" | "yaml":
-            say(document(plan_json(made) | ({"goalDiffs": diffs} if diffs else {}), output), exact=True)
-        case "markdown":
-            say(plan_markdown(made, goal_diffs=diffs), exact=True)
-        case _:
-            text = plan_text(made, unchanged=output == "wide")
-            for name, diff in sorted(diffs.items()):
-                text += f"\n\nGoal of {name}:\n{diff}"
-            say(text)
+def _print(
+    made: Plan, output: str, diffs: dict[str, str], want: Mapping[str, Desired], before: Mapping[str, Json]
+) -> None:
+    """Print a plan; for those who review it also what it puts at stake, `before` being the specs in force now."""
+    if output in ("text", "wide"):
+        text = plan_text(made, unchanged=output == "wide")
+        for name, diff in sorted(diffs.items()):
+            text += f"\n\nGoal of {name}:\n{diff}"
+        say(text)
+        return
+    from reconciler.stakes import find_stakes
+
+    stakes = find_stakes(made, want, before)
+    if output == "markdown":
+        say(plan_markdown(made, goal_diffs=diffs, stakes=stakes), exact=True)
+    else:
+        more: dict[str, Any] = {"stakes": {name: stake.to_json() for name, stake in stakes.items()}}
+        more |= {"goalDiffs": diffs} if diffs else {}
+        say(document(plan_json(made) | more, output), exact=True)
 
 
 # ---- goals ------------------------------------------------------------------------------------------------

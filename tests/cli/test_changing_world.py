@@ -335,3 +335,33 @@ def test_offline_is_what_apply_would_do_in_an_empty_home(own: Cli) -> None:
     assert "! blocked c" in looked.out
     assert (offline.out, offline.code) == (looked.out, looked.code) == (looked.out, 5)
     assert own("plan", "-f", str(own.folder), "--offline", "--base", "HEAD").code == 64
+
+
+def test_a_review_tells_what_a_change_may_cost_what_it_gains_and_what_goes_on(own: Cli) -> None:
+    def git(*args: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", "-C", str(own.folder), *who, *args], capture_output=True, check=True)
+
+    key = "{}, env: [{name: KEY, valueFrom: {env: OLD_KEY}}]"
+    (own.folder / "workload.yaml").write_text(PROGRAM.format(command="'true'"))
+    (own.folder / "web.yaml").write_text(WEB.format(n=1, run=key))
+    (own.folder / "mail.yaml").write_text(WEB.format(n=1, run=key).replace("web", "mail"))
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "A")
+    (own.folder / "mail.yaml").unlink()
+    more = "{}, budget: {maxCostUSD: 5, maxTurns: 30, period: day}, env: [{name: KEY, valueFrom: {env: OLD_KEY}}, "
+    more += "{name: TOKEN, valueFrom: {file: token}}, {name: PLAIN, value: x}]"
+    (own.folder / "web.yaml").write_text(WEB.format(n=2, run=more))
+    (own.folder / "new.yaml").write_text(WEB.format(n=1, run=key).replace("web", "new"))
+    said = own("plan", "-f", str(own.folder), "--base", "HEAD", "-o", "markdown").out
+    web = next(line for line in said.splitlines() if "`web`" in line)
+    assert web.endswith("<br>may use $5.00, 30 turns a day; gains TOKEN (file token) |")
+    new = next(line for line in said.splitlines() if "`new`" in line)
+    assert new.endswith("<br>has no budget of its own; gains KEY (env OLD_KEY) |")
+    assert "> prune is off: mail will go on as before until somebody applies with --prune" in said
+    stakes = json.loads(own("plan", "-f", str(own.folder), "--base", "HEAD", "-o", "json").out)["stakes"]
+    assert stakes == {
+        "new": {"mayUse": None, "gains": ["KEY (env OLD_KEY)"]},
+        "web": {"mayUse": "$5.00, 30 turns a day", "gains": ["TOKEN (file token)"]},
+    }
