@@ -136,7 +136,9 @@ class WorkloadRegistry:
                 fix="put its workload.yaml into your manifests folder instead",
             )
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", *what]
+        before = _path_files()
         _run(pip, INSTALL_SECONDS, f"install workload {manifest.name}")
+        _follow_path_files(_path_files() - before)
         importlib.invalidate_caches()
         self._workloads.pop(manifest.name, None)
         self.failures.pop(manifest.name, None)
@@ -190,6 +192,20 @@ def _is_workload(loaded: object) -> bool:
 def _told(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _path_files() -> set[tuple[str, str, int]]:
+    """Give the .pth files beside what can be imported: in which folder, which, and when they were written."""
+    folders = [Path(folder) for folder in dict.fromkeys(sys.path) if folder]
+    return {(str(f.parent), f.name, f.stat().st_mtime_ns) for folder in folders for f in folder.glob("*.pth")}
+
+
+def _follow_path_files(files: set[tuple[str, str, int]]) -> None:
+    """Do for these what Python does when it starts: an editable package is found by way of its own."""
+    import site
+
+    for folder, name, _ in sorted(files):
+        site.addpackage(folder, name, None)
 
 
 def _run(argv: list[str], timeout_seconds: float, doing: str) -> None:

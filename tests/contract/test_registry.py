@@ -114,18 +114,23 @@ def a_package(folder: Path, name: str, *, entry_point: str | None, broken: bool 
         if broken
         else f"""
 import zipfile
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+import os
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None, editable=False):
     file = "{module}-1.0-py3-none-any.whl"
     info = "{module}-1.0.dist-info"
     with zipfile.ZipFile(wheel_directory + "/" + file, "w") as wheel:
-        wheel.write("{module}.py", "{module}.py")
+        if editable:
+            wheel.writestr("_{module}.pth", os.getcwd() + "\\n")
+        else:
+            wheel.write("{module}.py", "{module}.py")
         wheel.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n")
         tags = "Root-Is-Purelib: true\\nTag: py3-none-any\\n"
         wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nGenerator: t\\n" + tags)
         wheel.writestr(info + "/entry_points.txt", {entry.replace("[project.entry-points.", "[").replace('"', "")!r})
         wheel.writestr(info + "/RECORD", "")
     return file
-build_editable = build_wheel
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return build_wheel(wheel_directory, editable=True)
 """
     )
     return folder
@@ -139,7 +144,7 @@ def environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     target.mkdir()
-    monkeypatch.syspath_prepend(str(target))
+    monkeypatch.syspath_prepend(str(target))  # puts back all of sys.path in the end
     return target
 
 
@@ -147,7 +152,8 @@ def test_a_package_in_a_folder_is_installed_and_found(tmp_path, environment):
     folder = a_package(tmp_path / "src", "stranger-one", entry_point="stranger-one")
     registry = WorkloadRegistry()
     assert registry.install_from_path(folder) == "stranger-one"
-    assert registry.get_workload("stranger-one").name == "stranger-one"
+    assert registry.get_workload("stranger-one").name == "stranger-one", registry.failures
+    assert sys.modules["stranger_one"].__file__ == str(folder / "stranger_one.py"), "it is the one in the folder"
 
 
 @pytest.mark.slow
