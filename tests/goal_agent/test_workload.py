@@ -145,6 +145,21 @@ def test_a_deployment_that_cannot_start_leaves_nothing(tmp_path, monkeypatch):
     assert asyncio.run(workload.list_deployments()) == []
 
 
+def test_a_platform_that_starts_no_processes_gets_no_record():
+    class Records:
+        def __init__(self):
+            self.saved = []
+
+        async def save_deployment_state(self, state):
+            self.saved.append(state)
+
+    platform = Records()
+    config = DeploymentConfig(workload_name="goal-agent", workload_config={"goal_file": str(GOALS / "is-met.md")})
+    with pytest.raises(DeploymentError, match="no platform that does"):
+        asyncio.run(GoalAgentWorkload(platform).deploy(config))
+    assert platform.saved == []
+
+
 def test_its_workload_yaml_is_found_and_says_what_it_is():
     declared = yaml.safe_load(manifest_path().read_text(encoding="utf-8"))
     assert declared["name"] == GoalAgentWorkload.name

@@ -60,6 +60,7 @@ class GoalAgentWorkload(WorkloadBase):
             config={**settings, "goal_file": str(goal)},
             metadata={"sdk": settings.get("sdk", "script"), "timeout_seconds": (config.duration_hours or 0) * 3600},
         )
+        self._runs("launch")  # no record is left where nothing can be started
         await self.save_state(state)  # first, so that a process is never there without a record
         try:
             await self._launch(state)
