@@ -230,7 +230,9 @@ def test_pain_14_a_bad_file_blocks_nobody_else_and_every_error_is_told(world):
     for file in ("kept.yaml", "torn.yaml", "more.yaml"):
         assert file in said.err, str(said)
     assert "replaced web" in said.out
-    assert world.one("kept").pid == agent.pid  # its last good spec stays in force
+    assert world.one("kept").pid == agent.pid
+    world.kill(agent.pid)
+    eventually(lambda: "started kept" in world.apply(code=65).out, within=10)  # its last good spec stays in force
     world.check_exactly("kept", "web")
 
 
