@@ -117,6 +117,11 @@ class _Resolution:
                 "autoRevert is for services: a task ends, and what is done is not undone by an older one",
                 "remove it, or set run.mode: service", "update", "autoRevert",
             )  # fmt: skip
+        if run["mode"] == "service" and (declared.raw.get("success") or {}).get("checks"):
+            declared.complain(
+                "the checks of a service are never run: they judge a run that came to its end, and a service stays",
+                "remove them, or set run.mode: task", "success", "checks", severity="warning",
+            )  # fmt: skip
         if run["backoff"]["maxDuration"] < run["backoff"]["duration"]:
             declared.complain("backoff.maxDuration is below backoff.duration", "raise it", "run", "backoff")
         return spec
