@@ -180,6 +180,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for index, item in enumerate(value):
             name = item.get("name", index) if isinstance(item, dict) else index
+            if isinstance(item, dict) and "name" in item:
+                item = {key: inner for key, inner in item.items() if key != "name"}
             yield from _leaves(item, f"{path}.{name}" if path == "env" else f"{path}[{name}]")
     elif value not in ({}, [], None):
         yield path, value
