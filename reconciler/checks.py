@@ -37,7 +37,8 @@ async def run_checks(
     mask: Mask,
 ) -> list[dict[str, Any]]:
     """
-    Give each check's verdict: `name`, `passed` (None: not checked), and in `output` what it said or why it failed.
+    Give each check's verdict: `name`, `passed` (None: not checked), and in `output` what it said or why it failed; and
+    `where` it stands, if that is in a goal.
     What a check says may be what the agent wrote: `mask` takes the secrets out.
 
     Checks run one after the other, in the order written: a later one may rely on an earlier one.
@@ -57,7 +58,7 @@ async def run_checks(
             verdict = await _run_command(
                 engine, check_handle(run, number), check, env, workspace=workspace, owner=owner, mask=mask
             )
-        verdicts.append(verdict)
+        verdicts.append({**verdict, "where": check["where"]} if "where" in check else verdict)
     return verdicts
 
 

@@ -12,6 +12,8 @@ from agent_haymaker.goals.commands import argv_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agent_haymaker.goals.place import Place
+
 CHECK_SECONDS = 60.0
 CHECK_GRACE_SECONDS = 5.0
 
@@ -21,13 +23,14 @@ def check_seconds(check: Mapping[str, Any]) -> float:
     return float(check.get("timeout") or CHECK_SECONDS) + 2 * CHECK_GRACE_SECONDS
 
 
-def check_of(criterion: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the check that a goal's criterion is; without one of its own it has no way to pass or fail."""
+def check_of(criterion: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Give the check that a criterion is of the goal at `place`; without one it has no way to pass or fail."""
     check = criterion["check"]
     if check is None:
         return {"name": criterion["text"]}
-    command = argv_of(check["language"], check["code"], check["line"])
-    return {"name": criterion["text"], "command": command, "timeout": check["timeout"]}
+    command = argv_of(check["language"], check["code"], check["line"], place)
+    where = place.at(criterion.get("line", check["line"]))  # a record of an earlier release has but the check's
+    return {"name": criterion["text"], "command": command, "timeout": check["timeout"], "where": where}
 
 
 def check_handle(run: Handle, number: int) -> Handle:

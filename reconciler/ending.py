@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle
+from agent_haymaker.goals.place import Place
 from agent_haymaker.lean import dataclass, field, replace
 from reconciler.budget import Spent, spent_by
 from reconciler.checkspec import check_handle, check_of
@@ -152,4 +153,5 @@ def checks_of(want: Desired | None) -> list[Mapping[str, Any]]:
     """Give what decides GoalMet: the manifest's checks, then the goal's own criteria."""
     if want is None:
         return []
-    return [*want.spec.get("success", {}).get("checks", ()), *(check_of(c) for c in want.criteria)]
+    place = Place.read(want.recipe.goal_at)
+    return [*want.spec.get("success", {}).get("checks", ()), *(check_of(c, place) for c in want.criteria)]

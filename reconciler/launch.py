@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import RunSpec
 from agent_haymaker.errors import TryAgain
+from agent_haymaker.goals.place import VARIABLE
 from agent_haymaker.records import read_regular
 from reconciler.values import least_environment, resolve_env, secret_names
 
@@ -80,6 +81,8 @@ def _environment(want: Desired, entry: Entry, environ: Mapping[str, str], declar
     env["HAYMAKER_DEPLOYMENT_ID"] = entry.id
     env["HAYMAKER_SOURCE_DIR"] = want.recipe.source_dir
     env["HAYMAKER_CONFIG"] = CONFIG_FILE
+    if want.recipe.goal_at:
+        env[VARIABLE] = want.recipe.goal_at
     return env
 
 

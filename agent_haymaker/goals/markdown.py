@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.goals.place import AT_COPY, Place
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -48,11 +49,11 @@ class Document:
 
     title: str
     blocks: tuple[Block, ...]
-    where: str
+    place: Place
     sections: tuple[tuple[int, tuple[str, ...], str], ...] = ()
 
 
-def decode(content: bytes, where: str) -> str:
+def decode(content: bytes, place: Place) -> str:
     """
     Give the text of a goal file, whole: a byte order mark stays, so that the same bytes can be written again.
 
@@ -64,18 +65,18 @@ def decode(content: bytes, where: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ManifestError(
-            f"byte 0x{content[error.start]:02x} is not UTF-8", where=f"{where}:{line}", fix="save the file as UTF-8"
+            f"byte 0x{content[error.start]:02x} is not UTF-8", where=place.at(line), fix="save the file as UTF-8"
         ) from None
 
 
-def parse(text: str, where: str = "prompt.md") -> Document:
+def parse(text: str, place: Place = AT_COPY) -> Document:
     """
-    Find the structure of a goal. `where` names the file in errors.
+    Find the structure of a goal. Errors name its place.
 
     Raises:
         ManifestError: a fenced block is never closed, so that prose might be taken for code.
     """
-    return _Reader(text.removeprefix("\ufeff"), where).read()
+    return _Reader(text.removeprefix("\ufeff"), place).read()
 
 
 def parse_duration(text: str) -> float | None:
@@ -88,10 +89,10 @@ def parse_duration(text: str) -> float | None:
 class _Reader:
     """One walk over the parser's tokens."""
 
-    def __init__(self, text: str, where: str) -> None:
+    def __init__(self, text: str, place: Place) -> None:
         self.lines = re.split(r"\r\n?|\n", text)
         self.text = text
-        self.where = where
+        self.place = place
         self.title = ""
         self.headings: list[tuple[int, str]] = []
         self.items: list[str] = []
@@ -129,7 +130,7 @@ class _Reader:
                     self.quotes -= 1
                 case _:
                     pass
-        return Document(self.title, tuple(self.blocks), self.where, tuple(self.sections))
+        return Document(self.title, tuple(self.blocks), self.place, tuple(self.sections))
 
     def _heading(self, level: int, text: str, line: int) -> None:
         self.lead = ""
@@ -166,7 +167,7 @@ class _Reader:
         if not re.fullmatch(rf"{re.escape(token.markup[0])}{{{len(token.markup)},}}\s*", last):
             raise ManifestError(
                 f"the fenced block that opens here with {token.markup} is never closed",
-                where=f"{self.where}:{first + 1}",
+                where=self.place.at(first + 1),
                 fix=f"add a line {token.markup} behind its last line",
             )
         item = next((text for text in reversed(self.items) if text), "")

@@ -17,6 +17,7 @@ from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.commands import EMPTY_FIX
 from agent_haymaker.goals.headings import meant_by, role_of
 from agent_haymaker.goals.markdown import Block, Document, parse, parse_duration
+from agent_haymaker.goals.place import AT_COPY, Place
 
 LANGUAGES = ("sh", "bash", "python")
 """What a fenced block may be written in to be run."""
@@ -81,14 +82,14 @@ class Note:
         return f"{self.text}; {self.fix}" if self.fix else self.text
 
 
-def read_goal(text: str, where: str = "prompt.md") -> Reading:
+def read_goal(text: str, place: Place = AT_COPY) -> Reading:
     """
-    Read a goal prompt; `where` names it in errors.
+    Read a goal prompt; errors name its place.
 
     Raises:
         ManifestError: a fenced block is never closed, or one that is to be run is wrong.
     """
-    return Reading(parse(text, where))
+    return Reading(parse(text, place))
 
 
 class Reading:
@@ -96,7 +97,7 @@ class Reading:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.where = document.where
+        self.place = document.place
         self.notes: list[Note] = _slips(document)
         self.blocks = _with_roles(document)
         self.by_role: dict[str, list[Block]] = {}
@@ -117,7 +118,7 @@ class Reading:
             said = [block.text for block in other if block.kind == "paragraph"][:1]
         if goal := ("\n\n".join(said) or self.document.title):
             return goal
-        raise ManifestError("the goal is empty", where=f"{self.where}:1", fix=EMPTY_FIX)
+        raise ManifestError("the goal is empty", where=self.place.at(1), fix=EMPTY_FIX)
 
     def constraints(self) -> tuple[str, ...]:
         if not self.has_structure:
@@ -162,7 +163,8 @@ class Reading:
         """Name the first blocks that might have been steps, by line and language; "" where there is none."""
         blocks = [b for role, b in self.blocks if b.kind == "fence" and role not in ("criteria", *_NOT_RUN)]
         told = (f"is in `{b.info.split()[0]}`" if b.info else "names no language" for b in blocks[:3])
-        return ", ".join(f"the block at line {b.line - 1} {how}" for b, how in zip(blocks, told, strict=False))
+        lines = (self.place.line(b.line - 1) for b in blocks)
+        return ", ".join(f"the block at line {line} {how}" for line, how in zip(lines, told, strict=False))
 
     def context(self) -> dict[str, str]:
         said: dict[str, list[str]] = {}
@@ -186,7 +188,7 @@ class Reading:
         if (ran := self._runnable(block)) is None:
             return
         check = Check(ran[0], block.text, block.line, ran[1])
-        text = block.item or block.lead or f"the {ran[0]} block at line {block.line}"
+        text = block.item or block.lead or f"the {ran[0]} block at line {self.place.line(block.line)}"
         if waiting := unchecked.get(text):
             index = waiting.popleft()
             found[index] = Criterion(text, found[index].line, check)
@@ -209,14 +211,14 @@ class Reading:
             if key != "timeout":
                 raise ManifestError(
                     f"`{word}` means nothing behind `{language}`",
-                    where=f"{self.where}:{block.line - 1}",
+                    where=self.place.at(block.line - 1),
                     fix="only timeout=DURATION may follow, such as timeout=30s",
                 )
             timeout = parse_duration(value)
             if timeout is None:
                 raise ManifestError(
                     f"`{value}` is not a duration above zero",
-                    where=f"{self.where}:{block.line - 1} timeout",
+                    where=f"{self.place.at(block.line - 1)} timeout",
                     fix="write it like 500ms, 30s, 5m or 1h30m",
                 )
         return language, timeout
@@ -225,7 +227,7 @@ class Reading:
         if len(code.encode()) > MAX_CODE_BYTES:
             raise ManifestError(
                 f"this block has {len(code.encode())} bytes; at most {MAX_CODE_BYTES} can be run",
-                where=f"{self.where}:{line}",
+                where=self.place.at(line),
                 fix='keep the program in a file beside the manifest and run it from "$HAYMAKER_SOURCE_DIR"',
             )
         return code

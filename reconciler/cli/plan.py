@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError, UsageError
+from agent_haymaker.goals.place import COPY
 from agent_haymaker.records import read_regular
 from reconciler.app import App
 from reconciler.cli.changing import ONLY, PATH, STRICT, exit_code, folder, is_blocked, show_problems
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.lazyjson import Json
     from reconciler.model.plan import Plan
-
-GOAL = "prompt.md"  # what the goal is called in a workspace
 
 
 def run(
@@ -130,8 +129,8 @@ def _goal_diffs(made: Plan, older: Loaded, loaded: Loaded, base: str) -> dict[st
         was, now = older.desired.get(name), loaded.desired.get(name)
         if was is None or now is None:
             continue
-        path = was.recipe.files.get(GOAL)
-        old = content_at(loaded.root, base, path) if path else was.recipe.inline_files.get(GOAL, "")
+        path = was.recipe.files.get(COPY)
+        old = content_at(loaded.root, base, path) if path else was.recipe.inline_files.get(COPY, "")
         diff = _unified(old, _goal_text(now), base)
         if diff:
             diffs[name] = diff
@@ -148,7 +147,7 @@ def _goal_diffs_here(done: Pass) -> dict[str, str]:
         if entry is None or want is None or entry.run is None or entry.run.handle is None:
             continue
         try:
-            with done.engine.open_file(Handle.from_json(entry.run.handle), GOAL) as file:
+            with done.engine.open_file(Handle.from_json(entry.run.handle), COPY) as file:
                 old = file.read().decode(errors="replace")
         except OSError:
             continue
@@ -159,10 +158,10 @@ def _goal_diffs_here(done: Pass) -> dict[str, str]:
 
 
 def _goal_text(want: Desired) -> str:
-    inline = want.recipe.inline_files.get(GOAL)
+    inline = want.recipe.inline_files.get(COPY)
     if inline is not None:
         return inline
-    path = want.recipe.files.get(GOAL)
+    path = want.recipe.files.get(COPY)
     try:
         return read_regular(path).decode(errors="replace") if path else ""
     except OSError:

@@ -197,8 +197,11 @@ def checks_lines(run: Run) -> list[str]:
     verdicts = [_VERDICTS[check.get("passed")] for check in run.checks]
     width = max(map(len, verdicts))
     for check, verdict in zip(run.checks, verdicts, strict=True):
-        lines.append(f"  {paint(verdict.ljust(width), COLOURS.get(verdict, ''))}  {clean(check.get('name'))}")
+        is_failed = check.get("passed") is False
+        where = f"  ({check['where']})" if is_failed and check.get("where") else ""
+        name = clean(f"{check.get('name')}{where}")
+        lines.append(f"  {paint(verdict.ljust(width), COLOURS.get(verdict, ''))}  {name}")
         said = str(check.get("output") or "").strip().splitlines()
-        if said and check.get("passed") is False:
+        if said and is_failed:
             lines += [f"    {clean(line)}" for line in said[-OUTPUT_LINES:]]
     return lines

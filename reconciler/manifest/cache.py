@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.lazyjson import Json
 
-VERSION = 3
+VERSION = 4
 CACHE_BYTES = 1 << 30  # what is larger was not written here
 _STAMP, _BLOB, _DEPLOYMENTS, _WORKLOADS, _FLEET, _FLAWS = range(6)  # of a file's record
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # references, digest, spec, recipe].
 _APART = frozenset({"name", "workload", "digest", "source", "spec", "recipe", "settings"})
 _OWN = frozenset({"workload", "config", "goal", "env", "files", "inPlaceConfig"})
-_RECIPE = ("config", "files", "file_digests", "inline_files")
+_RECIPE = ("config", "files", "file_digests", "inline_files", "goal_at")
 
 
 def encode_shape(desired: Desired, context: str, defaults: Json) -> list[Any]:
@@ -83,6 +83,7 @@ def decode_desired(name: str, file: str, root: str, record: list[Any], shape: li
         extra.get("files") or {},
         extra.get("file_digests") or {},
         extra.get("inline_files") or {},
+        extra.get("goal_at", ""),
         about[5],
         about[6],
     )

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import ManifestError
+from agent_haymaker.goals.place import COPY, Place
 from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
 from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_digest, spec_digest
 from reconciler.manifest.checkschemas import inline_schemas
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.references import References
     from reconciler.manifest.validate import Declared, Path
     from reconciler.manifest.workloads import WorkloadDeclaration
-
-GOAL_FILE = "prompt.md"
 
 
 @dataclass(slots=True)
@@ -60,6 +59,7 @@ class _Resolution:
         self.inline_files: dict[str, str] = {}
         self.file_digests: dict[str, str] = {}
         self.criteria: tuple[dict[str, Any], ...] = ()
+        self.goal_name, self.goal_at = "", Place()
 
     def run(self) -> Resolved | None:
         before = len(self.declared.flaws.found)
@@ -85,7 +85,7 @@ class _Resolution:
         if any(flaw.severity == "error" for flaw in self.declared.flaws.found[before:]):
             return None
         if spec["goal"] is not None:
-            run_config = {**run_config, GOAL_KEY: GOAL_FILE}
+            run_config = {**run_config, GOAL_KEY: COPY}
         return Resolved(self._desired(spec, config, run_config), sorted(set(self.used)))
 
     def _with_defaults(self) -> dict[str, Any] | None:
@@ -135,7 +135,7 @@ class _Resolution:
                 "goal and config.goal_file are both given", "keep one of the two", "config", GOAL_KEY
             )
         has_goal = spec["goal"] is not None or bool(self.workload.goal)
-        checked = {**config, GOAL_KEY: GOAL_FILE} if has_goal and GOAL_KEY in schema else config
+        checked = {**config, GOAL_KEY: COPY} if has_goal and GOAL_KEY in schema else config
         for path, what, fix in check_config(checked, schema):
             self.declared.complain(what, fix, "config", *path)
         for path, what, fix in unmet(config, schema, _given(spec["env"])):
@@ -152,8 +152,9 @@ class _Resolution:
             goal, folder, path = self.workload.goal, self.workload.directory, ("workload",)
         if goal is not None and goal.get("inline") is not None:
             text = goal["inline"]
-            self.inline_files[GOAL_FILE] = text
-            self._read_goal(text, "the goal", path, config)
+            self.inline_files[COPY] = text
+            self.goal_name, self.goal_at = "the goal", self._place_inline(path)
+            self._read_goal(text, path, config)
             self._take_skills(folder, path)
             return {"inline": text, "sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()}, rest
         if goal is not None:
@@ -163,12 +164,15 @@ class _Resolution:
             folder = self.folder if GOAL_KEY in spec["config"] else self.workload.directory
         else:
             return None, rest
-        digest = self._take(file, folder, GOAL_FILE, path)
+        digest = self._take(file, folder, COPY, path)
         if digest == hashlib.sha256(b"").hexdigest():
             self.declared.complain(f"the goal '{file}' is empty", "write the goal", *path)
         elif digest:
-            self._read_goal_file(file, path, config)
-            self._take_skills(os.path.dirname(self.recipe_files[GOAL_FILE]), path)
+            # From the folder of manifests, as every place is told, where it is in there.
+            self.goal_name = self.recipe_files[COPY].removeprefix(f"{self.references.tree.root}/")
+            self.goal_at = Place(self.goal_name)
+            self._read_goal_file(path, config)
+            self._take_skills(os.path.dirname(self.recipe_files[COPY]), path)
         return {"file": file, "sha256": digest}, rest
 
     def _take_skills(self, beside: str, path: Path) -> None:
@@ -183,19 +187,29 @@ class _Resolution:
         for file in files:
             self.file_digests[f"{BESIDE_A_GOAL}/{file}"] = self._take(file, folder, f"{IN_A_WORKSPACE}/{file}", path)
 
-    def _read_goal_file(self, file: str, path: Path, config: dict[str, Any]) -> None:
+    def _place_inline(self, path: Path) -> Place:
+        """Give the place of a goal that stands in a manifest: line for line where it is a literal block (`|`)."""
+        if path == ("workload",):
+            return Place(f"{self.workload.source} goal.inline")
+        document = self.declared.document
+        if first := document.first_line(("spec", *path)):
+            return Place(self.declared.file, first)
+        line, _ = document.locate(("spec", *path))
+        return Place(f"{self.declared.file}:{line} spec.goal.inline")
+
+    def _read_goal_file(self, path: Path, config: dict[str, Any]) -> None:
         if not is_goal_agent(self.workload):
             return
         try:
-            text = self.references.text(self.recipe_files[GOAL_FILE])
+            text = self.references.text(self.recipe_files[COPY])
         except Unreadable as error:
-            self.declared.complain(f"'{file}': {error.what}", error.fix, *path)
+            self.declared.complain(f"'{self.goal_name}': {error.what}", error.fix, *path)
         except UnicodeDecodeError:
-            self.declared.complain(f"the goal '{file}' is not UTF-8", "save it as UTF-8", *path)
+            self.declared.complain(f"the goal '{self.goal_name}' is not UTF-8", "save it as UTF-8", *path)
         else:
-            self._read_goal(text, file, path, config)
+            self._read_goal(text, path, config)
 
-    def _read_goal(self, text: str, file: str, path: Path, config: dict[str, Any]) -> None:
+    def _read_goal(self, text: str, path: Path, config: dict[str, Any]) -> None:
         """Read a goal agent's own success criteria: those with a check decide GoalMet beside `success.checks`."""
         if not is_goal_agent(self.workload):
             return  # to any other workload a goal is opaque bytes
@@ -203,25 +217,27 @@ class _Resolution:
         from agent_haymaker.goals.reading import read_goal
 
         try:
-            goal = read_goal(text, file)
+            goal = read_goal(text, self.goal_at)
             goal.goal()  # what the agent would refuse is refused here
             criteria = goal.criteria()
             if config.get("sdk") == "script" and not goal.steps():
                 blocks = f" ({named})" if (named := goal.why_no_steps()) else ""
-                what = (
-                    f"{file} has no step that `sdk: script` can run{blocks}: the run will end at once, its goal not met"
-                )
+                what = f"{self.goal_name} has no step that `sdk: script` can run{blocks}: "
+                what += "the run will end at once, its goal not met"
                 self.declared.complain(what, NO_STEPS_FIX, *path, severity="warning")
             elif config.get("sdk") != "script" and not goal.document.blocks:
-                what = f"{file} is nothing but a title, and that is all its agent will be asked"
+                what = f"{self.goal_name} is nothing but a title, and that is all its agent will be asked"
                 self.declared.complain(what, EMPTY_FIX, *path, severity="warning")
             for note in goal.notes:
                 if note.fix:
-                    self.declared.complain(f"{file}:{note.line}: {note.text}", note.fix, *path, severity="warning")
+                    what = f"{self.goal_at.at(note.line)}: {note.text}"
+                    self.declared.complain(what, note.fix, *path, severity="warning")
         except ManifestError as error:
             self.declared.complain(f"{error.where}: {error.what}", error.fix or "correct the goal", *path)
             return
-        self.criteria = tuple({"text": c.text, "check": asdict(c.check) if c.check else None} for c in criteria)
+        self.criteria = tuple(
+            {"text": c.text, "line": c.line, "check": asdict(c.check) if c.check else None} for c in criteria
+        )
 
     def _has_checks(self, spec: dict[str, Any]) -> bool:
         return bool(spec["success"]["checks"]) or any(c["check"] for c in self.criteria)
@@ -307,6 +323,7 @@ class _Resolution:
                 files=self.recipe_files,
                 file_digests=self.recipe_digests,
                 inline_files=self.inline_files,
+                goal_at=str(self.goal_at) if self.goal_name else "",
                 code_files=workload.files if auto_revert else {},
                 installed=installed_code(workload) if auto_revert else {},
             ),

@@ -88,6 +88,15 @@ class Document:
                 break
         return mark.line + 1, mark.column + 1
 
+    def first_line(self, path: tuple[str | int, ...]) -> int | None:
+        """Return the line where the text at `path` begins, None where its lines are not lines of the file."""
+        node = self.node
+        for step in path:
+            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+            node = next((value for key, value in pairs if key.value == step), None)
+        is_literal = isinstance(node, yaml.ScalarNode) and node.style == "|"
+        return int(node.start_mark.line) + 2 if is_literal else None
+
 
 def read_documents(text: str) -> tuple[list[Document], list[Fault]]:
     """

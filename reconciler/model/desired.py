@@ -73,6 +73,7 @@ class Recipe:
     files: dict[str, str] = field(default_factory=dict)
     file_digests: dict[str, str] = field(default_factory=dict)
     inline_files: dict[str, str] = field(default_factory=dict)  # workspace path -> text (goal.inline)
+    goal_at: str = ""  # where the first line of the goal stands for its author: "goals/tidy.md:1"
     code_files: dict[str, str] = field(default_factory=dict)  # absolute path -> sha256, of the ./ words of its command
     installed: dict[str, str] = field(default_factory=dict)  # the installed workload that it runs on -> its code
 
@@ -104,9 +105,7 @@ class Desired:
     auto_revert: bool = False  # of a service: go back to the last healthy digest where this one fails
     instead_of: str = ""  # the manifest's digest, which is held, where this is the last healthy one
     has_checks: bool = False
-    criteria: tuple[
-        Json, ...
-    ] = ()  # the goal's own: {"text", "check": {"language", "code", "line", "timeout"} or None}
+    criteria: tuple[Json, ...] = ()  # {"text", "line", "check": {"language", "code", "line", "timeout"} or None}
     depends_on: tuple[Dependency, ...] = ()
     deletion_policy: str = "Delete"  # Delete, Retain, Orphan
     protect: bool = False

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.markdown import parse_duration
+from agent_haymaker.goals.place import Place
 from haymaker_goal_agent import PromptAnalyzer
 
 GOAL = "# Tidy\n\n## Goal\n\nTidy the folder.\n\n"
@@ -244,7 +245,7 @@ def test_any_bytes_are_a_goal_or_refused_with_their_place(content):
         file.write(content)
         file.flush()
         try:
-            said = PromptAnalyzer().analyze(file.name, where="g.md").goal
+            said = PromptAnalyzer().analyze(file.name, place=Place("g.md")).goal
         except ManifestError as error:
             said = error.where if error.where.startswith("g.md:") else ""
     assert said

@@ -161,7 +161,7 @@ def test_a_goal_without_steps_is_misconfigured_and_says_what_to_add(agent):
     assert done.code == 2
     assert "add a section `## Steps`" in done.log
     assert done.closing == [
-        "Goal not achieved: the goal has no step that sdk `script` can run (prompt.md)",
+        "Goal not achieved: the goal has no step that sdk `script` can run (prompt.md:1)",
         "Exit code: 2",
     ]
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from agent_haymaker.goals.commands import argv_of
+from agent_haymaker.goals.place import Place
 from haymaker_goal_agent import PromptAnalyzer
 from haymaker_goal_agent.generate import make_bundle
 from haymaker_goal_agent.models import DOMAINS
@@ -26,7 +27,7 @@ each_goal = pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.stem)
 
 @each_goal
 def test_a_goal_is_read_as_its_golden_plan_says(goal):
-    files = files_of(make_bundle(goal, where=goal.name, name=goal.stem))
+    files = files_of(make_bundle(goal, place=Place(goal.name), name=goal.stem))
     assert files["prompt.md"] == goal.read_bytes()
     for name in ("plan.json", "README.md"):
         kept = GOLDEN / goal.stem / name

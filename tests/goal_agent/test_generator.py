@@ -101,7 +101,7 @@ def test_a_goal_without_a_runnable_step_is_refused_with_what_to_add():
     with pytest.raises(ManifestError) as refusal:
         bundle_of("# X\n\n## Goal\n\nBe good.\n\n```text\nnothing\n```\n")
     assert str(refusal.value) == (
-        "prompt.md: the goal has no step that sdk `script` can run (the block at line 7 is in `text`)\n"
+        "prompt.md:1: the goal has no step that sdk `script` can run (the block at line 7 is in `text`)\n"
         "  fix: add a section `## Steps` with at least one block fenced as ```sh, ```bash or ```python; "
         "a block in another language, or in none, is not run; "
         "or choose an sdk with a model: claude, copilot, microsoft, mini"

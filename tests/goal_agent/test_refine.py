@@ -11,6 +11,7 @@ import pytest
 from model_server import Usage, fail, say
 from model_server.fixtures import serve
 
+from agent_haymaker.goals.place import Place
 from agent_haymaker.llm import LLMAuthenticationError, LLMConfig, create_llm_client
 from haymaker_goal_agent import ObjectivePlanner, PlanRefiner, PromptAnalyzer
 from haymaker_goal_agent.generate import make_bundle
@@ -101,7 +102,9 @@ def test_the_record_gives_the_same_bytes_again_without_asking(tmp_path, plan, se
     (tmp_path / "goal.md").write_text(GOAL)
 
     def record(refine):
-        return plan_record(make_bundle(tmp_path / "goal.md", where="goal.md", name="tidy", sdk="mini", refine=refine))
+        return plan_record(
+            make_bundle(tmp_path / "goal.md", place=Place("goal.md"), name="tidy", sdk="mini", refine=refine)
+        )
 
     server = serve(say(json.dumps(ANSWER)))
     first = json.loads(json.dumps(record(lambda plan: refine(plan, server))))

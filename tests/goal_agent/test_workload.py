@@ -88,7 +88,8 @@ def test_a_goal_that_is_not_met_is_failed_with_the_reason(life):
     async def scenario(workload, deployment_id):
         state = await ended(workload, deployment_id)
         assert state.status is DeploymentStatus.FAILED
-        assert state.error == "1 of 1 check failed: `test -s nothing` (prompt.md:15, exit code 1)"
+        at = f"{state.config['goal_file']}:15"
+        assert state.error == f"1 of 1 check failed: `test -s nothing` ({at}, exit code 1)"
 
     life("is-not-met.md", scenario)
 

@@ -212,7 +212,7 @@ def test_a_slip_in_a_goal_is_told_with_its_line(sweeper: Fleet, old: str, new: s
     sweeper.write("sweeper/sweep.md", GOAL.replace(old, new))
     (problem,) = sweeper.load().problems
     assert (problem.severity, problem.fix) == ("warning", fix)
-    assert problem.what.startswith(f"sweep.md:{what}")
+    assert problem.what.startswith(f"sweeper/sweep.md:{what}")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,42 @@ def test_a_prompt_runs_with_the_skills_beside_its_goal_and_again_when_one_change
     eventually(lambda: health() == "Degraded", within=20)
 
 
+DUSTY = "# Dust\n\nDust it.\n\n```sh\n{step}\n```\n\n## Success criteria\n\n- It is clean: `test -s clean`\n"
+BLOCK = """
+apiVersion: haymaker/v1
+kind: Deployment
+metadata: {name: block}
+spec:
+  workload: goal-agent
+  goal:
+    inline: |
+      # Dust
+
+      Dust it.
+
+      ```python
+      assert 1 == 2, "dusty"
+      ```
+"""
+
+
+def test_what_failed_of_a_goal_is_told_with_the_place_where_its_author_finds_it(world):
+    world.write("house/goals/dust.md", DUSTY.format(step="true"))
+    file = world.task("job", "goal-agent", goal={"file": "goals/dust.md"})
+    file.rename(file.parent / "house/job.yaml")
+    world.task("quoted", "goal-agent", goal={"inline": DUSTY.format(step="true")})
+    world.write("block.yaml", BLOCK)
+    applied = world.apply("--wait", code=3)
+    quoted = f"quoted.yaml:{world.line_of('quoted', 'inline')} spec.goal.inline:11"
+    for name, place in (("job", "house/goals/dust.md:11"), ("quoted", quoted), ("block", "block.yaml:13")):
+        told = [world.run(*command, name).out for command in (("status",), ("why",), ("runs",), ("logs",), ("events",))]
+        told.append(applied.err)
+        assert all(place in out for out in told), told
+        assert not any("prompt.md" in out for out in told), told
+    assert "(house/goals/dust.md:11)\n    exit code 1" in world.run("status", "job").out
+    assert 'File "block.yaml", line 13, in <module>\n    assert 1 == 2, "dusty"\n' in world.run("logs", "block").out
+
+
 @pytest.mark.slow
 def test_the_nine_example_goals_are_met_as_a_fleet(world):
     world.run("apply", "-f", str(EXAMPLES), "--wait", "--yes", within=180)

@@ -130,6 +130,11 @@ class World:
         document = {"apiVersion": "haymaker/v1", "kind": kind, "metadata": metadata, "spec": spec}
         return self.write(path, json.dumps(document, indent=1))
 
+    def line_of(self, name: str, key: str) -> int:
+        """Give the line of the first such key in a manifest that `declare` wrote."""
+        lines = (self.manifests / f"{name}.yaml").read_text().splitlines()
+        return next(number for number, line in enumerate(lines, 1) if line.strip().startswith(f'"{key}":'))
+
     def remove(self, name: str) -> None:
         (self.manifests / f"{name}.yaml").unlink()
 

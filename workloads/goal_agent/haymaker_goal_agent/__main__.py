@@ -57,20 +57,22 @@ def generate(workspace: Path, config: Mapping[str, Any], keys: Mapping[str, str]
         ManifestError: the goal or the config is wrong.
         PlatformError: the workspace cannot be written to.
     """
+    from agent_haymaker.goals.place import COPY, VARIABLE, Place
     from agent_haymaker.goals.skills import IN_A_WORKSPACE
     from haymaker_goal_agent.generate import make_bundle
     from haymaker_goal_agent.packager import GoalAgentPackager
 
+    place = Place.read(os.environ.get(VARIABLE, ""))
     bundle = make_bundle(
-        workspace / "prompt.md",
-        where="prompt.md",
+        workspace / COPY,
+        place=place,
         name=os.environ.get("HAYMAKER_DEPLOYMENT") or "goal-agent",
         sdk=str(config.get("sdk", "script")),
         skill_folders=[workspace / IN_A_WORKSPACE],
         config=config,
         refine=_refiner(workspace, config, keys) if config.get("plan_with_model") else None,
     )
-    return GoalAgentPackager(workspace).package(bundle)
+    return GoalAgentPackager(workspace, place).package(bundle)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.markdown import decode
+from agent_haymaker.goals.place import AT_COPY, Place
 from agent_haymaker.goals.reading import first_line, read_goal
 from agent_haymaker.records import read_regular
 from haymaker_goal_agent.domains import domain_of
@@ -25,25 +26,25 @@ _CODE = re.compile(r"(`+).+?\1", re.DOTALL)
 class PromptAnalyzer:
     """Reads a goal. Deterministic: the same bytes give the same definition."""
 
-    def analyze(self, path: str | os.PathLike[str], *, where: str = "") -> GoalDefinition:
+    def analyze(self, path: str | os.PathLike[str], *, place: Place | None = None) -> GoalDefinition:
         """
-        Read a goal file; `where` names it in errors, by default as it was given.
+        Read a goal file; errors name its place, by default the path as it was given.
 
         Raises:
             ManifestError: there is no such file, it is not UTF-8, it asks nothing, or a fenced block is wrong.
         """
-        where = where or os.fspath(path)
+        place = place or Place(os.fspath(path))
         try:
             content = read_regular(Path(path))
         except OSError as error:
             raise ManifestError(
-                f"the goal cannot be read: {error.strerror}", where=where, fix="give a readable markdown file"
+                f"the goal cannot be read: {error.strerror}", where=place.file, fix="give a readable markdown file"
             ) from error
-        return self.analyze_text(decode(content, where), where=where)
+        return self.analyze_text(decode(content, place), place=place)
 
-    def analyze_text(self, text: str, *, where: str = "prompt.md") -> GoalDefinition:
-        """Read a goal that is at hand already; `where` names it in errors. Raises as `analyze` does."""
-        reading = read_goal(text, where)
+    def analyze_text(self, text: str, *, place: Place = AT_COPY) -> GoalDefinition:
+        """Read a goal that is at hand already; errors name its place. Raises as `analyze` does."""
+        reading = read_goal(text, place)
         document = reading.document
         goal = reading.goal()
         steps = reading.steps()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.commands import EMPTY_FIX, NO_STEPS_FIX
+from agent_haymaker.goals.place import AT_COPY, COPY, Place
 from agent_haymaker.goals.reading import read_goal
 from haymaker_goal_agent.models import ExecutionPlan, GoalAgentBundle, GoalDefinition, SkillSet
 from haymaker_goal_agent.sdks import SDKS
@@ -33,18 +34,18 @@ class AgentAssembler:
         name: str,
         sdk: str = "script",
         config: Mapping[str, object] | None = None,
-        where: str = "prompt.md",
+        place: Place = AT_COPY,
     ) -> GoalAgentBundle:
         """
-        Give the finished bundle. `where` names the goal in errors.
+        Give the finished bundle; errors name the place of the goal.
 
         Raises:
             ManifestError: something is missing; says all of it at once.
         """
-        missing = list(_missing(goal, plan, skill_set, name, sdk))
+        missing = list(_missing(goal, plan, skill_set, name, sdk, place))
         if missing:
             raise ManifestError(
-                "; ".join(what for what, _ in missing), where=where, fix="; ".join(fix for _, fix in missing)
+                "; ".join(what for what, _ in missing), where=str(place), fix="; ".join(fix for _, fix in missing)
             )
         return GoalAgentBundle(
             name=name,
@@ -53,12 +54,12 @@ class AgentAssembler:
             skills=skill_set.skills,
             tools=skill_set.tools,
             sdk=sdk,
-            config={**(config or {}), "goal_file": "prompt.md", "sdk": sdk},
+            config={**(config or {}), "goal_file": COPY, "sdk": sdk},
         )
 
 
 def _missing(
-    goal: GoalDefinition, plan: ExecutionPlan, skill_set: SkillSet, name: str, sdk: str
+    goal: GoalDefinition, plan: ExecutionPlan, skill_set: SkillSet, name: str, sdk: str, place: Place
 ) -> list[tuple[str, str]]:
     """What stands between these parts and an agent, each with what to do about it."""
     missing = []
@@ -77,7 +78,7 @@ def _missing(
     if sdk == "script" and not any(phase.steps for phase in plan.phases):
         models = ", ".join(sdk.name for sdk in SDKS.values() if sdk.has_model)
         fix = f"{NO_STEPS_FIX}; or choose an sdk with a model: {models}"
-        blocks = f" ({named})" if (named := read_goal(goal.raw_prompt).why_no_steps()) else ""
+        blocks = f" ({named})" if (named := read_goal(goal.raw_prompt, place).why_no_steps()) else ""
         missing.append((f"the goal has no step that sdk `script` can run{blocks}", fix))
     given = {skill.name for skill in skill_set.skills}
     if lacking := [skill for skill in plan.required_skills if skill not in given]:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from agent_haymaker.errors import HaymakerError, ManifestError
+from agent_haymaker.goals.place import VARIABLE, Place
 from haymaker_goal_agent.attempts import Attempts
 from haymaker_goal_agent.budget import Budget
 from haymaker_goal_agent.children import Children
@@ -55,6 +56,7 @@ class AutoMode:
     def __init__(self, workspace: Path, plan: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self._workspace = workspace
         self._plan = plan
+        self._place = Place.read(os.environ.get(VARIABLE, ""))
         self._settings = read_settings({**config, "sdk": plan["sdk"]})
         self._budget = Budget(self._settings, os.environ)
         self._planned = take_over()
@@ -115,7 +117,7 @@ class AutoMode:
             return HostedDriver(self._settings.sdk, self._workspace, children, env, keys)
         from haymaker_goal_agent.drivers.script import ScriptDriver
 
-        return ScriptDriver(self._plan, children, env)
+        return ScriptDriver(self._plan, children, env, self._place)
 
     def _introduce(self, journal: Journal, driver: Driver) -> None:
         plan = self._plan
@@ -172,7 +174,7 @@ class AutoMode:
     def _verify(self, recorder: Recorder, journal: Journal, children: Children, env: Mapping[str, str]) -> Verification:
         number, name = len(self._plan["phases"]), self._plan["phases"][-1]["name"]
         recorder.phase(Phase(number, name, "started"))
-        verification = Verification(self._plan["criteria"], self._settings.check_timeout_seconds)
+        verification = Verification(self._plan["criteria"], self._settings.check_timeout_seconds, self._place)
         verification.run(journal, children, env)
         state = "stopped" if children.is_stopping() else "failed" if verification.failed else "done"
         recorder.phase(Phase(number, name, state))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import UsageError
 from agent_haymaker.goals.generator import GeneratedAgent
+from agent_haymaker.goals.place import Place
 from agent_haymaker.goals.skills import BESIDE_A_GOAL
 from haymaker_goal_agent.analyzer import PromptAnalyzer
 from haymaker_goal_agent.assembler import AgentAssembler
@@ -29,7 +30,7 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 def make_bundle(
     goal_file: Path,
     *,
-    where: str,
+    place: Place,
     name: str,
     sdk: str = "script",
     skill_folders: Iterable[Path] = (),
@@ -37,18 +38,18 @@ def make_bundle(
     refine: Callable[[ExecutionPlan], ExecutionPlan] | None = None,
 ) -> GoalAgentBundle:
     """
-    Read a goal, plan it, and put its agent together; `where` names the goal in errors.
+    Read a goal, plan it, and put its agent together; errors name the place of the goal.
 
     `refine` may better the plan; see `PlanRefiner`. What it raises is passed on.
 
     Raises:
         ManifestError: the goal or a skill is wrong, or something is missing.
     """
-    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze(goal_file, where=where))
+    plan = ObjectivePlanner().generate_plan(PromptAnalyzer().analyze(goal_file, place=place))
     if refine is not None:
         plan = refine(plan)
     skills = SkillSynthesizer(skill_folders).synthesize_with_sdk_tools(plan, sdk=sdk)
-    return AgentAssembler().assemble(plan.goal, plan, skills, name=name, sdk=sdk, config=config, where=where)
+    return AgentAssembler().assemble(plan.goal, plan, skills, name=name, sdk=sdk, config=config, place=place)
 
 
 def generate_agent(goal: Path, out: Path | None, *, sdk: str, name: str, force: bool) -> GeneratedAgent:
@@ -62,7 +63,8 @@ def generate_agent(goal: Path, out: Path | None, *, sdk: str, name: str, force: 
             where="--name",
             fix="use at most 63 lowercase letters, digits and hyphens, such as log-analyst",
         )
-    bundle = make_bundle(goal, where=str(goal), name=name, sdk=sdk, skill_folders=[goal.parent / BESIDE_A_GOAL])
+    place = Place(str(goal))
+    bundle = make_bundle(goal, place=place, name=name, sdk=sdk, skill_folders=[goal.parent / BESIDE_A_GOAL])
     folder = out or Path(name)
     _check_free(folder, force=force)
     GoalAgentPackager(folder).package(bundle)
@@ -77,7 +79,7 @@ def generate_agent(goal: Path, out: Path | None, *, sdk: str, name: str, force: 
         criteria=len(read.criteria),
         checks=sum(criterion.check is not None for criterion in read.criteria),
         needs=needs_of(bundle),
-        notes=tuple(f"{goal}:{note.line}: {note}" for note in read.notes),
+        notes=tuple(f"{place.at(note.line)}: {note}" for note in read.notes),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.goals.place import AT_COPY, COPY, Place
 from agent_haymaker.records import OTHER_OUT, platform_error, write_record
 from haymaker_goal_agent.sdks import SDKS
 
@@ -59,10 +60,15 @@ _FILES = (
 
 
 class GoalAgentPackager:
-    """Writes agent directories. Files that an agent made beside its own are left alone."""
+    """
+    Writes agent directories. Files that an agent made beside its own are left alone.
 
-    def __init__(self, output_dir: str | os.PathLike[str]) -> None:
+    The plan's notes name the `place` of the goal: by default the copy beside them.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], place: Place = AT_COPY) -> None:
         self._output_dir = Path(output_dir)
+        self._place = place
 
     def package(self, bundle: GoalAgentBundle) -> Path:
         """
@@ -72,7 +78,7 @@ class GoalAgentPackager:
             PlatformError: the disk refuses.
         """
         try:
-            self._write(files_of(bundle))
+            self._write(files_of(bundle, self._place))
         except OSError as error:
             where = error.filename or self._output_dir
             raise platform_error(error, "write the agent's files", where, elsewhere=OTHER_OUT) from error
@@ -91,14 +97,14 @@ class GoalAgentPackager:
             write_record(target, content, durable=False, elsewhere=OTHER_OUT)
 
 
-def files_of(bundle: GoalAgentBundle) -> dict[str, bytes]:
+def files_of(bundle: GoalAgentBundle, place: Place = AT_COPY) -> dict[str, bytes]:
     """Give every file of the agent's directory by its path in it."""
     title = _plain(bundle.goal.title)
     files = {
         "main.py": _MAIN.format(title=title, sdk=bundle.sdk),
         "config.json": _json(dict(bundle.config)),
-        "prompt.md": bundle.goal.raw_prompt,
-        "plan.json": _json(plan_record(bundle)),
+        COPY: bundle.goal.raw_prompt,
+        "plan.json": _json(plan_record(bundle, place)),
         "README.md": _readme(bundle),
     }
     made = {path: text.encode() for path, text in files.items()}
@@ -114,7 +120,7 @@ def needs_of(bundle: GoalAgentBundle) -> tuple[str, ...]:
     return (*SDKS[bundle.sdk].needs, *((reads,) if SOURCE_DIR in bundle.goal.raw_prompt else ()))
 
 
-def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
+def plan_record(bundle: GoalAgentBundle, place: Place = AT_COPY) -> dict[str, Any]:
     """Give the plan as plan.json holds it: all that a running agent needs, in JSON's types."""
     goal, plan = bundle.goal, bundle.plan
     return {
@@ -127,7 +133,7 @@ def plan_record(bundle: GoalAgentBundle) -> dict[str, Any]:
         "sdk": bundle.sdk,
         "constraints": list(goal.constraints),
         "criteria": [_criterion(criterion) for criterion in goal.criteria],
-        "notes": [f"prompt.md:{note.line}: {note}" for note in goal.notes],
+        "notes": [f"{place.at(note.line)}: {note}" for note in goal.notes],
         "phases": [phase_record(phase) for phase in plan.phases],
         "required_skills": list(plan.required_skills),
         "tools": [{"name": tool.name, "description": tool.description} for tool in bundle.tools],

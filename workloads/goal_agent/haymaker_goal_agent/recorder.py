@@ -107,7 +107,7 @@ class Recorder:
         facts = {"title": step.title, "language": step.language, "line": step.line, **step.facts}
         if step.state == "started":
             label = f"step {step.number} of {step.total}"
-            self._journal.say(f"-- {label}: {step.title} ({step.language}, prompt.md:{step.line})")
+            self._journal.say(f"-- {label}: {step.title} ({step.language}, {step.place})")
             self._journal.is_unsure = True
         elif step.outcome:
             self._journal.say(f"   {step.outcome}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.markdown import decode
+from agent_haymaker.goals.place import Place
 from agent_haymaker.goals.skills import SKILL_FILE, is_hidden
 from agent_haymaker.records import read_regular
 from haymaker_goal_agent.library import LIBRARY
@@ -104,7 +105,7 @@ def _read(path: Path, where: str) -> bytes:
 
 def _read_skill(folder: str, files: dict[str, bytes]) -> SkillDefinition:
     where = f"skills/{folder}/{SKILL_FILE}"
-    content = decode(files.pop(SKILL_FILE), where).removeprefix("\ufeff")
+    content = decode(files.pop(SKILL_FILE), Place(where)).removeprefix("\ufeff")
     fields = _front_matter(content, where)
     name, description = fields.get("name"), fields.get("description")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _MAX_NAME:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from agent_haymaker.goals.place import Place
     from haymaker_goal_agent.children import Children
     from haymaker_goal_agent.journal import Journal
 
@@ -29,8 +30,9 @@ OUTPUT_BYTES = 4000
 class Verification:
     """One pass over all criteria. `checks` is what came of each, in order; `reason` why the goal is not met."""
 
-    def __init__(self, criteria: Sequence[Mapping[str, Any]], timeout_seconds: float) -> None:
+    def __init__(self, criteria: Sequence[Mapping[str, Any]], timeout_seconds: float, place: Place) -> None:
         self._criteria = criteria
+        self._place = place
         self._timeout = timeout_seconds
         self.checks: list[dict[str, Any]] = []
         self.reason = ""
@@ -53,13 +55,14 @@ class Verification:
                 journal.say(*(f"      {line}" for line in record["output"].splitlines()))
             journal.event("check", number=number, total=len(self._criteria), **record)
             if children.is_stopping():
-                self.reason = f"stopped in check {number} of {len(self._criteria)} (prompt.md:{criterion['line']})"
+                place = self._place.at(criterion["line"])
+                self.reason = f"stopped in check {number} of {len(self._criteria)} ({place})"
                 return
         if failed := self.failed:
             first, checked = failed[0], sum(check["status"] != "not checked" for check in self.checks)
             self.reason = (
                 f"{len(failed)} of {count(checked, 'check')} failed: "
-                f"{one_line(first['criterion'])} (prompt.md:{first['line']}, {first['outcome']})"
+                f"{one_line(first['criterion'])} ({self._place.at(first['line'])}, {first['outcome']})"
             )
 
     @property
@@ -72,7 +75,7 @@ class Verification:
         if check is None:
             return record
         timeout = check["timeout_seconds"] or self._timeout
-        argv = argv_of(check["language"], check["code"], check["line"])
+        argv = argv_of(check["language"], check["code"], check["line"], self._place)
         with _scratch() as output:
             try:
                 ended = children.run(argv, env, timeout, alone=True, output=output)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.errors import DeploymentError, DeploymentNotFoundError, HaymakerError
+from agent_haymaker.goals.place import COPY, VARIABLE, Place
 from agent_haymaker.workloads.base import WorkloadBase
 from agent_haymaker.workloads.models import CleanupReport, DeploymentConfig, DeploymentState, DeploymentStatus
 from agent_haymaker.workloads.run_status import LOG_TAIL_LINES, detect_status
@@ -174,14 +175,18 @@ class GoalAgentWorkload(WorkloadBase):
             raise DeploymentError(
                 f"the goal cannot be read: {error.strerror}", where=str(goal), fix="give a readable markdown file"
             ) from error
-        settings = {**state.config, "goal_file": "prompt.md"}
+        settings = {**state.config, "goal_file": COPY}
         handle = await self.launch(
             state.deployment_id,
             [sys.executable, "-P", "-m", "haymaker_goal_agent", "run"],
-            env={"HAYMAKER_DEPLOYMENT": state.deployment_id, "HAYMAKER_SOURCE_DIR": str(goal.parent)},
+            env={
+                "HAYMAKER_DEPLOYMENT": state.deployment_id,
+                "HAYMAKER_SOURCE_DIR": str(goal.parent),
+                VARIABLE: str(Place(str(goal))),
+            },
             files={
                 **await asyncio.to_thread(_skills_beside, goal),
-                "prompt.md": content,
+                COPY: content,
                 "config.json": json.dumps(settings, indent=2, sort_keys=True).encode(),
             },
             timeout_seconds=state.metadata.get("timeout_seconds") or None,

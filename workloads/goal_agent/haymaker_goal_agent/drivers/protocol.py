@@ -114,6 +114,7 @@ class Step:
     title: str
     language: str
     line: int
+    place: str  # of that line, as people are told it
     state: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     outcome: str = ""

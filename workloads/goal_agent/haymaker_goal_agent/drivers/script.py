@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from typing import Any
 
+    from agent_haymaker.goals.place import Place
     from haymaker_goal_agent.children import Children
     from haymaker_goal_agent.drivers.protocol import Event, Task
 
@@ -25,7 +26,8 @@ class ScriptDriver:
 
     name = "script"
 
-    def __init__(self, plan: Mapping[str, Any], children: Children, env: Mapping[str, str]) -> None:
+    def __init__(self, plan: Mapping[str, Any], children: Children, env: Mapping[str, str], place: Place) -> None:
+        self._place = place
         self._phases = plan["phases"]
         self._criteria = plan["criteria"]
         self._children = children
@@ -40,14 +42,16 @@ class ScriptDriver:
             ManifestError: there is no step, or no program for one.
         """
         if not self._total:
-            raise ManifestError("the goal has no step that sdk `script` can run", where="prompt.md", fix=NO_STEPS_FIX)
+            raise ManifestError(
+                "the goal has no step that sdk `script` can run", where=str(self._place), fix=NO_STEPS_FIX
+            )
         steps = [step for phase in self._phases for step in phase["steps"]]
         for part in [*steps, *(c["check"] for c in self._criteria if c["check"])]:
             program = part["language"]
             if program != "python" and not is_on_path(program):
                 raise ManifestError(
                     f"this {program} block cannot be run: there is no {program} on PATH",
-                    where=f"prompt.md:{part['line']}",
+                    where=self._place.at(part["line"]),
                     fix=f"install {program}, or write the block in another language",
                 )
 
@@ -77,16 +81,16 @@ class ScriptDriver:
         """Run one step; return why the work cannot go on, "" when it can."""
         language, line = step["language"], step["line"]
         label = f"step {number} of {self._total}"
-        place = f"prompt.md:{line}"
+        place = self._place.at(line)
         if self._children.is_stopping():
             return f"stopped before {label} ({place})"
 
         def told(state: str, outcome: str = "", **facts: Any) -> Step:
-            return Step(number, self._total, step["title"], language, line, state, facts, outcome)
+            return Step(number, self._total, step["title"], language, line, place, state, facts, outcome)
 
         yield told("started")
         try:
-            ended = self._children.run(argv_of(language, step["code"], line), env, step["timeout_seconds"])
+            ended = self._children.run(argv_of(language, step["code"], line, self._place), env, step["timeout_seconds"])
         except OSError as error:
             yield told("failed", error=str(error.strerror))
             return f"{label} ({place}) could not be started: {error.strerror}"
