@@ -205,6 +205,7 @@ def failures_after(want: Desired, seen: Observed) -> int:
 
 
 def _how_it_ended(seen: Observed) -> str:
-    if seen.goal_met is not None:
-        return "its checks passed" if seen.goal_met else f"it ended ({seen.ending}) and its checks failed"
-    return f"finished ({seen.ending})"
+    if seen.goal_met is None:
+        return f"finished ({seen.ending})"
+    failed = f"it ended ({seen.ending})" + ("" if seen.says_check else " and its checks failed")
+    return "its checks passed" if seen.goal_met else failed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.lean import replace
-from reconciler.inventory import OVERRUN, desired_json
+from reconciler.inventory import OVERRUN, desired_json, failed_checks
 
 if TYPE_CHECKING:
     from agent_haymaker.engines import Observation
@@ -58,9 +58,9 @@ def with_end(run: Run, seen: Observation, now: float) -> Run:
 
 
 def verdict_of(run: Run) -> str:
-    """Say how a run ended, and which of its checks failed."""
+    """Say how a run ended, and which of its checks failed, each once."""
     ended = f"{run.exit_text}: {run.said}" if run.said else run.exit_text
-    if run.goal_met is None:
-        return ended
-    failed = [str(c["name"]) for c in run.checks if c["passed"] is False]
-    return f"{ended}, all checks passed" if not failed else f"{ended}, failed: {', '.join(failed)}"
+    if run.goal_met is not False:
+        return f"{ended}, all checks passed" if run.goal_met else ended
+    failed, is_named = failed_checks(run.checks, run.said)
+    return f"{ended}, {'also ' if is_named else ''}failed: {', '.join(failed)}" if failed else ended

@@ -20,12 +20,13 @@ from reconciler.journal import START, Position, read_tail
 from reconciler.model.lazyjson import LazyJson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from reconciler.model.desired import Desired
 
 OVERRUN = "budget"
+NAMED_CHARACTERS = 60  # of a check's name, by which it is found in what its agent said: that may be cut short
 NO_JSON = LazyJson()
 
 
@@ -64,6 +65,17 @@ class Run:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Run:
         return cls(**{**record, "checks": tuple(record.get("checks", ()))})
+
+
+def failed_checks(checks: Iterable[Mapping[str, Any]], said: str) -> tuple[list[str], bool]:
+    """
+    Name the checks that failed, but for those that its agent's own words name; and tell whether those name one.
+
+    An agent knows the criteria of its goal, which are sentences; it does not know the manifest's checks.
+    """
+    failed = [check for check in checks if check.get("passed") is False]
+    named = [c for c in failed if "where" in c and " ".join(str(c["name"]).split())[:NAMED_CHARACTERS] in said]
+    return [str(check["name"]) for check in failed if check not in named], bool(named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from agent_haymaker.engines import Handle, Observation, RunState
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import dataclass, field, replace
 from agent_haymaker.records import read_record
-from reconciler.inventory import OVERRUN, Entry, Run
+from reconciler.inventory import OVERRUN, Entry, Run, failed_checks
 from reconciler.model.lazyjson import AppliedSpec
 from reconciler.model.observed import BUDGET_SPENT_CODE, Observed, RunPhase
 from reconciler.records import says_what_was_written
@@ -240,6 +240,7 @@ def _observed(entry: Entry, phase: RunPhase) -> Observed:
         exit_code=run.exit_code,
         exit_text=run.exit_text,
         said=run.said,
+        says_check=run.goal_met is False and bool(run.said) and failed_checks(run.checks, run.said)[1],
         start_failed=run.start_failed,
         stalled=run.stalled if phase is RunPhase.STOPPED else "",
         started_at=run.started_at,

@@ -12,6 +12,7 @@ from reconciler.cli.output import DOCUMENTS, columns, document
 from reconciler.cli.show import COLOURS
 from reconciler.cli.spec import Command
 from reconciler.history import read_history, run_numbers
+from reconciler.inventory import failed_checks
 from reconciler.records import iso
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ def _number(line: dict[str, Any], numbers: dict[str, str]) -> str:
 
 
 def _row(line: dict[str, Any], numbers: dict[str, str], *, wide: bool) -> tuple[str, ...]:
-    checks = line.get("checks") or []
     goal = {True: "met", False: "not met"}.get(line.get("goal_met"), "")  # type: ignore[arg-type]  # None: no checks
-    if failed := [str(check.get("name")) for check in checks if check.get("passed") is False]:
+    failed, _ = failed_checks(line.get("checks") or (), str(line.get("reason") or ""))
+    if failed:
         goal += f": {', '.join(failed)}"
     usage = line.get("usage") or {}
     row = (

@@ -43,6 +43,7 @@ class Observed:
     exit_code: int | None = None
     exit_text: str = ""  # "exit code 1", "signal SIGKILL", for a person
     said: str = ""  # why it ended so, in its agent's own words
+    says_check: bool = False  # and those name a check that failed
     start_failed: bool = False  # the latest attempt never became a process
     started_at: float | None = None
     ended_at: float | None = None

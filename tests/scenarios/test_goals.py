@@ -88,6 +88,24 @@ def test_what_failed_of_a_goal_is_told_with_the_place_where_its_author_finds_it(
     assert 'File "block.yaml", line 13, in <module>\n    assert 1 == 2, "dusty"\n' in world.run("logs", "block").out
 
 
+def test_what_failed_is_told_once_in_a_line(world):
+    named = {"name": "file", "file": {"path": "none"}}
+    world.task("job", "goal-agent", goal={"inline": DUSTY.format(step="true")})
+    world.task("more", "goal-agent", goal={"inline": DUSTY.format(step="true")}, success={"checks": [named]})
+    world.task("step", "goal-agent", goal={"inline": DUSTY.format(step="false")}, success={"checks": [named]})
+    said = world.apply("--wait", code=3).out
+    commands = [(c, n) for c in ("status", "why", "runs", "events", "logs") for n in ("job", "more", "step")]
+    lines = [line for command in commands for line in world.run(*command).out.splitlines()]
+    lines += said.splitlines()
+    assert not [line for line in lines if max(map(line.count, ("clean: ", "failed: file"))) > 1]
+    assert "recorded job: exit code 1: 1 of 1 check failed: It is clean: `test -s clean` (" in said
+    assert "exit code 1), also failed: file\n" in said
+    assert "exit code 1: Dust it, failed: file, It is clean: `test -s clean`\n" in said
+    assert "not met: file  " in world.run("runs", "more").out
+    assert world.run("why", "job").out.count("and its checks failed") == 0
+    assert "Dust it) and its checks failed" in world.run("why", "step").out
+
+
 @pytest.mark.slow
 def test_the_nine_example_goals_are_met_as_a_fleet(world):
     world.run("apply", "-f", str(EXAMPLES), "--wait", "--yes", within=180)
