@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from agent_haymaker.errors import BlockedError, HaymakerError, PlatformError, WorkloadError
+from agent_haymaker.errors import BlockedError, HaymakerError, ManifestError, PlatformError, WorkloadError
 from agent_haymaker.lean import dataclass, replace
 from reconciler.inventory import Run
 
@@ -36,6 +36,7 @@ class Beginning:
     ending: Ending
     digests: Succession
     install: str
+    root: str  # the folder of manifests
     environ: Mapping[str, str]
     purse: Purse | None
     prices: Mapping[str, Json]
@@ -97,11 +98,16 @@ class Beginning:
     async def _spec(self, want: Desired, entry: Entry, caps: Mapping[str, float] | None = None) -> RunSpec:
         """Give the run that is to start. A secret's command, or a locked keyring, must not hold up the others."""
         from reconciler.launch import run_spec
-        from reconciler.values import takes_time
+        from reconciler.values import UnresolvedError, takes_time
 
-        if takes_time(want.spec.get("env", ())):
-            return await asyncio.to_thread(run_spec, want, entry, self.environ, caps=caps, prices=self.prices)
-        return run_spec(want, entry, self.environ, caps=caps, prices=self.prices)
+        try:
+            if takes_time(want.spec.get("env", ())):
+                return await asyncio.to_thread(run_spec, want, entry, self.environ, caps=caps, prices=self.prices)
+            return run_spec(want, entry, self.environ, caps=caps, prices=self.prices)
+        except UnresolvedError as error:
+            from reconciler.manifest.unresolved import place_of
+
+            raise ManifestError(error.what, where=place_of(want, self.root, error.name), fix=error.fix) from None
 
     def _admit(self, want: Desired, key: str) -> Mapping[str, float]:
         """Give the caps of a run that is about to start, by what was used up to now, and reserve them."""

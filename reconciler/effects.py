@@ -62,8 +62,9 @@ class Effects:
         self._digests = Succession(self.book.home, self.world.seen, self.book.now)
         self._ending = Ending(self.book, self.engine, self.environ, self.purse, self.prices)
         self._beginning = Beginning(
-            self.book, self.engine, self._ending, self._digests, self.install, self.environ, self.purse, self.prices
-        )
+            self.book, self.engine, self._ending, self._digests, self.install, self.root, self.environ, self.purse,
+            self.prices,
+        )  # fmt: skip
 
     def deadline(self, action: Action) -> float:
         """Give the longest that an action may take, in seconds."""

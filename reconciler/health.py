@@ -98,7 +98,7 @@ def describe(
     """
     if finding is None:
         left = left_behind(entry)
-    health, reason, message = _health(seen, entry, left)
+    health, reason, message = _health(seen, entry, left or left_behind(entry))
     if finding is not None and finding.verdict in (Verdict.GIVEN_UP, Verdict.IN_DOUBT, Verdict.OVER_BUDGET):
         health = Health.UNKNOWN if finding.verdict is Verdict.IN_DOUBT else Health.DEGRADED
         reason, message = finding.verdict.value, finding.reason

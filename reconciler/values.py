@@ -41,12 +41,20 @@ def least_environment(environ: Mapping[str, str], path_prefix: str = "") -> dict
     return env
 
 
+class UnresolvedError(ManifestError):
+    """A reference of the variable `name` cannot be resolved: why, and what to do. It quotes names, never values."""
+
+    def __init__(self, name: str, what: str, *, where: str, fix: str) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.name = name
+
+
 def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folder: str) -> dict[str, str]:
     """
     Give name → value for a spec's `env`. Relative paths are of `folder`.
 
     Raises:
-        ManifestError: a reference cannot be resolved; it quotes names, never values.
+        UnresolvedError: a reference cannot be resolved.
     """
     resolved: dict[str, str] = {}
     for item in declared:
@@ -56,27 +64,29 @@ def resolve_env(declared: Any, environ: Mapping[str, str], *, source: str, folde
             continue
         try:
             resolved[name] = _resolve(reference, environ, folder)
-        except _UnresolvedError as error:
-            raise ManifestError(
-                f"env {name} comes from {error.what}", where=f"{source} spec.env", fix=error.fix
-            ) from None  # what is chained may quote what was read
+        except _NoValueError as error:
+            what = f"env {name} comes from {error.what}"
+            # What would be chained may quote what was read.
+            raise UnresolvedError(name, what, where=f"{source} spec.env", fix=error.fix) from None
     return resolved
 
 
 def unresolved(declared: Any, environ: Mapping[str, str], folder: str) -> list[tuple[str, str, str]]:
     """
-    Give (name, what, fix) of each reference to the environment or to a file that cannot be resolved here and now.
+    Give (name, what, fix) of each reference that cannot be resolved here and now, as far as a look can tell.
 
-    Whether a command or a keyring has its value is left to the start: to ask them has effects, and takes time.
+    What a command or a keyring would say is left to the start: to ask them has effects, and takes time.
     """
     found = []
     for item in declared:
         reference = item.get("valueFrom") or {}
-        if "env" in reference or "file" in reference:
-            try:
+        try:
+            if "env" in reference or "file" in reference:
                 _resolve(reference, environ, folder)
-            except _UnresolvedError as error:
-                found.append((str(item["name"]), f"env {item['name']} comes from {error.what}", error.fix))
+            elif "command" in reference:
+                _find_program(str(reference["command"][0]), environ, folder)
+        except _NoValueError as error:
+            found.append((str(item["name"]), f"env {item['name']} comes from {error.what}", error.fix))
     return found
 
 
@@ -90,7 +100,7 @@ def rotated(declared: Any, environ: Mapping[str, str], folder: str, started_with
     for item in declared:
         name, reference = str(item["name"]), item.get("valueFrom") or {}
         if name in started_with and ("env" in reference or "file" in reference):
-            with contextlib.suppress(_UnresolvedError):
+            with contextlib.suppress(_NoValueError):
                 if _resolve(reference, environ, folder) != started_with[name]:
                     found.append(name)
     return found
@@ -130,13 +140,13 @@ def secret_values(
                 found.add(_resolve(reference, environ, folder))
             elif held is None:
                 unknown.append(item["name"])
-        except _UnresolvedError:
+        except _NoValueError:
             if held is None:
                 unknown.append(item["name"])
     return sorted((v for v in found if len(v) >= SHORTEST_SECRET), key=len, reverse=True), unknown
 
 
-class _UnresolvedError(Exception):
+class _NoValueError(Exception):
     """Why there is no value, and what to do."""
 
     def __init__(self, what: str, fix: str) -> None:
@@ -149,7 +159,7 @@ def _resolve(reference: Mapping[str, Any], environ: Mapping[str, str], folder: s
     match kind:
         case "env":
             if wanted not in environ:
-                raise _UnresolvedError(
+                raise _NoValueError(
                     f"the environment variable {wanted}, which is not set",
                     f"set {wanted} where haymaker runs, then apply again",
                 )
@@ -161,7 +171,7 @@ def _resolve(reference: Mapping[str, Any], environ: Mapping[str, str], folder: s
         case _:
             value = _from_keyring(str(wanted["service"]), str(wanted["username"]))
     if "\0" in value:
-        raise _UnresolvedError(f"a {kind} whose value holds a NUL character", "no environment variable can hold one")
+        raise _NoValueError(f"a {kind} whose value holds a NUL character", "no environment variable can hold one")
     return value
 
 
@@ -169,16 +179,21 @@ def _from_file(path: Path) -> str:
     try:
         return read_regular(path).decode().rstrip("\n")
     except (OSError, UnicodeDecodeError):
-        raise _UnresolvedError(
+        raise _NoValueError(
             f"the file {path.name}, which cannot be read",
             "make the file readable for the user that haymaker runs as",
         ) from None
 
 
 def _from_command(argv: list[str], environ: Mapping[str, str], folder: str) -> str:
-    def wrong(how: str) -> _UnresolvedError:
+    def wrong(how: str) -> _NoValueError:
         # What it printed is the secret, or half of it, or a message about it.
-        return _UnresolvedError(f"the command {argv[0]}, which {how}", f"run it by hand in {folder}, then apply again")
+        return _NoValueError(
+            f"the command {argv[0]}, which {how}",
+            f"run it by hand in {folder}, with {', '.join(INHERITED)} alone in its environment, then apply again",
+        )
+
+    _find_program(argv[0], environ, folder)
 
     try:
         process = subprocess.Popen(
@@ -191,7 +206,7 @@ def _from_command(argv: list[str], environ: Mapping[str, str], folder: str) -> s
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise wrong(f"cannot be started: {getattr(error, 'strerror', None) or 'not a command'}") from None
+        raise wrong(f"cannot be started: {_why_not(error)}") from None
     deadline = time.monotonic() + COMMAND_SECONDS
     try:
         said = _read_all(process, deadline)
@@ -212,6 +227,38 @@ def _from_command(argv: list[str], environ: Mapping[str, str], folder: str) -> s
         return said.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise wrong("printed what is not UTF-8") from None
+
+
+def _find_program(program: str, environ: Mapping[str, str], folder: str) -> None:
+    """
+    Raises:
+        _NoValueError: there is no such program, or it is none.
+    """
+    if "/" not in program:
+        places = os.get_exec_path(least_environment(environ))
+        if not any(_is_program(os.path.join(folder, place, program)) for place in places):
+            raise _NoValueError(
+                f"the command {program}, which is on no folder of PATH where haymaker runs",
+                f"install {program} there, or give its path",
+            )
+    elif not os.path.exists(path := os.path.normpath(os.path.join(folder, program))):
+        raise _NoValueError(
+            f"the command {program}, which does not exist", f"correct its path, which is relative to {folder}"
+        )
+    elif os.path.isdir(path):
+        raise _NoValueError(f"the command {program}, which is a folder", "name a program in it")
+    elif not _is_program(path):
+        raise _NoValueError(f"the command {program}, which is not executable", f"chmod +x {path}")
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):  # and yet it is there
+        return "its first line names a program that does not exist"
+    return getattr(error, "strerror", None) or "not a command"
 
 
 def _read_all(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
@@ -238,20 +285,20 @@ def _from_keyring(service: str, username: str) -> str:
     try:
         import keyring  # the extra agent-haymaker[keyring]
     except ImportError:
-        raise _UnresolvedError(f"{entry}, and keyring is not installed", KEYRING_FIX) from None
+        raise _NoValueError(f"{entry}, and keyring is not installed", KEYRING_FIX) from None
     try:
         value: str | None = keyring.get_password(service, username)
     except keyring.errors.NoKeyringError:
-        raise _UnresolvedError(
+        raise _NoValueError(
             f"{entry}, and this machine has no keyring that can be asked",
             "see `keyring --list-backends`; or take the value from a file or a command",
         ) from None
     except Exception as error:  # noqa: BLE001 - a backend may raise anything
-        raise _UnresolvedError(
+        raise _NoValueError(
             f"{entry}, which cannot be read ({type(error).__name__})", "unlock the keyring, then apply again"
         ) from None
     if value is None:
-        raise _UnresolvedError(f"{entry}, which does not exist", f"`keyring set {service} {username}` makes it")
+        raise _NoValueError(f"{entry}, which does not exist", f"`keyring set {service} {username}` makes it")
     return value
 
 

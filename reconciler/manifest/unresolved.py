@@ -26,17 +26,21 @@ def find_unresolved(want: Desired, root: str, environ: Mapping[str, str]) -> lis
     found = unresolved(want.spec.get("env", ()), environ, want.recipe.source_dir)
     if not found:
         return []
+    document = _document_of(want, root)
+    return [_flaw(document, want, name, what, fix) for name, what, fix in found]
+
+
+def place_of(want: Desired, root: str, name: str) -> str:
+    """Give where the variable `name` of a deployment gets its value from: file:line:column and field."""
+    return _flaw(_document_of(want, root), want, name, "", "").as_problem("").where
+
+
+def _flaw(document: Document | None, want: Desired, name: str, what: str, fix: str) -> Flaw:
     from reconciler.manifest.validate import field_text  # YAML and pydantic: only to say where it stands
 
-    document = _document_of(want, root)
-    flaws = []
-    for name, what, fix in found:
-        path = _path_of(document, name)
-        line, column = document.locate(path) if document is not None else (want.source.line, 0)
-        flaws.append(
-            Flaw(what, fix, want.source.file, line, column, field_text(path), name=want.name, severity="warning")
-        )
-    return flaws
+    path = _path_of(document, name)
+    line, column = document.locate(path) if document is not None else (want.source.line, 0)
+    return Flaw(what, fix, want.source.file, line, column, field_text(path), name=want.name, severity="warning")
 
 
 def _document_of(want: Desired, root: str) -> Document | None:

@@ -328,6 +328,25 @@ def test_a_program_that_is_missing_is_said_and_tried_again(world):
     eventually(lambda: world.settle() and world.agents(), within=10)
 
 
+@pytest.mark.parametrize(
+    ("program", "why", "fix"),
+    [
+        ("no-such-program", "which is on no folder of PATH where haymaker runs", "install no-such-program there"),
+        ("./none.sh", "which does not exist", "correct its path, which is relative to "),
+        ("./plain.sh", "which is not executable", "chmod +x "),
+        ("./workloads", "which is a folder", "name a program in it"),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_seen_before_a_start(world, program, why, fix):
+    world.write("plain.sh", "#!/bin/sh\necho key\n")
+    world.declare("web", env=[{"name": "KEY", "valueFrom": {"command": [program]}}])
+    at = f"web.yaml:{world.line_of('web', 'command')}:6 spec.env[2].valueFrom.command"
+    what = f"env KEY comes from the command {program}, {why}"
+    assert f"{at}: {what}\n  fix: {fix}" in world.run("validate", str(world.manifests)).out
+    assert f"! blocked web  {what} ({at}): {fix}" in world.apply(code=5).out
+    assert f"{what} ({at})" in world.run("status", "web").out
+
+
 def test_a_value_that_is_not_to_be_had_holds_back_that_deployment_alone(world):
     env = [{"name": "TOKEN", "valueFrom": {"env": "NOT_SET_HERE"}}, {"name": "KEY", "valueFrom": {"file": "key"}}]
     path = world.declare("web", env=env)

@@ -31,7 +31,8 @@ KEYRING = "def get_password(*entry):\n    return 'planted-j1k2l3' if entry == ('
 
 
 def vault(world, script: str) -> None:
-    world.write("vault.sh", f"#!/bin/sh\necho once >> {world.ledger}/vault\n{script}\n").chmod(0o700)
+    shebang = "" if script.startswith("#!") else f"#!/bin/sh\necho once >> {world.ledger}/vault\n"
+    world.write("vault.sh", f"{shebang}{script}\n").chmod(0o700)
 
 
 @pytest.fixture
@@ -132,6 +133,8 @@ def test_the_log_of_a_deleted_deployment_is_masked_by_where_its_secrets_came_fro
     [
         ("echo planted-g7h8i9; echo planted-g7h8i9 >&2; exit 3", "which failed with exit code 3"),
         ("printf 'planted-g7h8i9\\377'", "which printed what is not UTF-8"),
+        ("echo planted-g7h8i9; kill -9 $$", "which was ended by signal 9"),
+        ("#!/no/such/shell", "which cannot be started: its first line names a program that does not exist"),
     ],
 )
 def test_a_command_that_fails_fails_that_start_and_tells_nothing(world, script, why):
@@ -139,7 +142,10 @@ def test_a_command_that_fails_fails_that_start_and_tells_nothing(world, script, 
     world.declare("web", env=[{"name": "KEY", "valueFrom": {"command": ["./vault.sh"]}}])
     world.declare("other")
     said = world.apply(code=3)
-    assert f"env KEY comes from the command ./vault.sh, {why}" in said.err
+    at = f"web.yaml:{world.line_of('web', 'command')}:6 spec.env[2].valueFrom.command"
+    assert f"{at}: env KEY comes from the command ./vault.sh, {why}\n  fix: run it by hand in " in said.err
+    assert f"{at}: env KEY" in world.run("status", "web").out
+    assert "Degraded  it is not started: create failed: " in world.run("why", "web").out
     assert world.agents("web") == []
     assert world.one("other")
     assert not [s for s in (said, world.run("why", "web"), world.run("status")) if found_in(s.out + s.err)]
