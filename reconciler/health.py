@@ -110,6 +110,8 @@ def describe(
         action = _UNDER_WAY[seen.under_way][2]
     elif finding is not None:
         action = _next(finding.verdict, left)
+        if finding.verdict is Verdict.SETTLED and action == _NEXT[Verdict.SETTLED]:
+            action = _while_it_runs(seen)
     elif sync is Sync.OUT_OF_SYNC and left is not None:
         action = _next(left.verdict, left)
         message = _out_of_sync(message, left)
@@ -223,6 +225,20 @@ def _next(verdict: Verdict, left: LeftAlone | None) -> str:
     return f"{_NEXT[verdict]}, once it need not wait"
 
 
+def _while_it_runs(seen: Observed) -> str:
+    """Say for how long nothing is done about a live run, and what it has to keep to meanwhile."""
+    terms = ["runs"] if seen.service else []
+    if seen.stalls_at is not None:
+        from datetime import UTC, datetime
+
+        until = datetime.fromtimestamp(seen.stalls_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        terms.append(f"makes progress before {until} (run.progressDeadline)")
+    if seen.capped:
+        terms.append("keeps to its budget")
+    until_its_end = "nothing" if seen.service else "nothing, until its run ends"
+    return f"{until_its_end}, as long as it {' and '.join(terms)}" if terms else until_its_end
+
+
 _CALLS_FOR_A_START = (Verdict.HALTED, Verdict.DRIFTED)  # what is left all the same with one of these waits
 
 _NEXT: Mapping[Verdict, str] = {
@@ -252,9 +268,9 @@ _NEXT: Mapping[Verdict, str] = {
     Verdict.OVERTIME: "end its run, since its timeout is over",
     Verdict.OVERDUE: "end its run, as its run.onStalled says",
     Verdict.STALLED: "nothing, until it goes on, its manifest changes or has another haymaker/restartedAt",
-    Verdict.COMPLETED: "nothing",
+    Verdict.COMPLETED: "nothing, until its manifest changes or has another haymaker/restartedAt",
     Verdict.SETTLED: "nothing",
-    Verdict.IDLE: "nothing",
+    Verdict.IDLE: "nothing, until desiredState is running",
 }
 
 

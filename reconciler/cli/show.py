@@ -157,9 +157,8 @@ def edits_line(found: Found) -> str:
 
 def next_line(status: Status) -> str:
     """Say what haymaker does next, and when."""
-    if not status.next_action:
-        return ""
-    return status.next_action if status.due_in is None else f"{status.next_action}, in {age(status.due_in)}"
+    action = status.next_action
+    return action if status.due_in is None or action.startswith("nothing") else f"{action}, in {age(status.due_in)}"
 
 
 def run_line(run: Run, phase: RunPhase, now: float) -> str:

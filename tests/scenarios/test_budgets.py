@@ -67,6 +67,7 @@ def test_the_fleets_budget_is_shared_by_reservation(world):
     world.check_exactly("one")
     assert "$2.00" in condition(world, "two")["message"] or "$1.50" in condition(world, "two")["message"]
     assert world.record("one")["metadata"]["haymaker"]["run"]["caps"] == {"cost_usd": 2.0}
+    assert "next        nothing, as long as it runs and keeps to its budget\n" in world.run("why", "one").out
     world.declare("one", "spend", desiredState="stopped")
     world.apply(code=5)
     said = world.apply()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from agent_haymaker.testing import eventually
@@ -55,6 +57,10 @@ def test_a_clock_that_is_set_forward_ends_nobody(world, tmp_path):
     world.task("quiet", "stay", run={"progressDeadline": "10m", "onStalled": "restart", "timeout": "1h"})
     world.apply()
     agent = world.one("quiet")
+    asked = world.run("why", "quiet").out
+    assert re.search(
+        r"next +nothing, until its run ends, as long as it makes progress before 20\S+ \S+Z \(run\.p", asked
+    )
     world.kill(world.shim)  # so that nobody but the pass keeps its timeout
     (tmp_path / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() + 86400\n")
     tomorrow = {"PYTHONPATH": str(tmp_path)}
