@@ -15,7 +15,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from agent_haymaker.errors import DoubtError, PlatformError
-from agent_haymaker.records import platform_error, read_record, read_regular, sync_dir, write_record
+from agent_haymaker.records import mending, platform_error, read_record, read_regular, sync_dir, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,17 +227,21 @@ def _place(home: Path) -> tuple[str, int, int] | None:
         return str(record["path"]), int(record["device"]), int(record["inode"])
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
-        raise DoubtError(
-            "this does not say which folder this install is",
-            where=str(home / _PLACE),
-            fix="where this home is no copy of another, remove this file: the next pass writes it anew",
-        ) from error
+    except (DoubtError, KeyError, TypeError, ValueError) as error:
+        what = error.what if isinstance(error, DoubtError) else "this does not say which folder this install is"
+        doubt = error if isinstance(error, DoubtError) else DoubtError(what, where=str(home / _PLACE))
+        fix = mending(doubt, "where this home is no copy of another, the next pass writes it anew")
+        raise DoubtError(what, where=str(home / _PLACE), fix=fix) from error
 
 
 def _doubt(path: Path, what: str) -> DoubtError:
-    return DoubtError(
-        what,
-        where=str(path),
-        fix="restore it: the id stands at the beginning of each file's name in engines/local/runs",
-    )
+    from shlex import quote  # for this one text
+
+    runs = path.parent / "engines" / "local" / "runs"
+    with contextlib.suppress(OSError):
+        ids = {name.partition(".")[0] for name in os.listdir(runs) if name[0] != "." and name.endswith(".jsonl")}
+        if len(ids) == 1:
+            fix = f"rm -rf {quote(str(path))}; echo {ids.pop()} > {quote(str(path))}"
+            return DoubtError(what, where=str(path), fix=fix)
+    fix = f"restore it: the id stands at the beginning of each file's name in {runs}"
+    return DoubtError(what, where=str(path), fix=fix)

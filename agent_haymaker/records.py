@@ -50,6 +50,7 @@ _FIXES = {
 }
 
 
+_MEND = "repair the file or move it away; until then nothing is done on its account"
 OTHER_HOME = "set HAYMAKER_HOME to a folder of its own that can be written"
 OTHER_OUT = "give another --out"
 
@@ -269,9 +270,28 @@ def parse_record(content: bytes, path: Path, *, newest: int = SCHEMA_VERSION) ->
     return record
 
 
+def mending(doubt: DoubtError, then: str) -> str:
+    """Say how to mend the record that leaves this doubt; `then` is what makes up for it once it is out of the way."""
+    if doubt.fix not in (None, _MEND) or not doubt.where:
+        return doubt.fix or ""
+    from shlex import quote  # for this one text
+
+    path = quote(doubt.where)
+    with contextlib.suppress(OSError):
+        if os.stat(doubt.where).st_uid == os.geteuid() and not os.access(doubt.where, os.R_OK):
+            return f"chmod u+rw {path}"
+    number = 1
+    while os.path.lexists(f"{doubt.where}.bad{number}"):
+        number += 1
+    return f"mv {path} {path}.bad{number}; {then}"
+
+
 def unreadable(path: Path, error: OSError) -> DoubtError:
     """Give the error for a record that is there and cannot be read."""
-    return _doubt(path, f"the record cannot be read: {error.strerror or error}")
+    doubt = _doubt(path, f"the record cannot be read: {error.strerror or error}")
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):  # of which the record is innocent
+        doubt.fix = _FIXES[error.errno]
+    return doubt
 
 
 def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
@@ -308,8 +328,4 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _doubt(path: Path, what: str) -> DoubtError:
-    return DoubtError(
-        what,
-        where=str(path),
-        fix="repair the file or move it away; until then nothing is done on its account",
-    )
+    return DoubtError(what, where=str(path), fix=_MEND)

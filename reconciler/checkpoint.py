@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
-from agent_haymaker.records import open_regular, parse_record, unreadable, write_record
+from agent_haymaker.records import mending, open_regular, parse_record, unreadable, write_record
 from reconciler.inventory import NO_JSON, Entry, FleetRecord, Run
 from reconciler.journal import Position
 from reconciler.model.lazyjson import LazyJson
@@ -31,7 +31,6 @@ VERSION = 2
 _SPECS = b',\n"specs": '
 _END = b"}}\n"
 _CHUNK, _LIMIT = 1 << 20, 1 << 30  # bytes
-_FIX = "restore it from a backup; until then nothing of this fleet is touched"
 
 # A row is the number of a shape, then these fields, then the run. A shape is every other field that is not at its
 # default, "desired" being whether there is a desired state: one that an entry gets later is shared by itself.
@@ -97,9 +96,14 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
         raise DoubtError(
             f"the inventory of fleet {name} is not as haymaker writes it ({type(error).__name__}: {error})",
             where=str(path),
-            fix=_FIX,
         ) from error
     return fleet, entries, position
+
+
+def with_fix(doubt: DoubtError) -> DoubtError:
+    """Give the doubt that a checkpoint leaves, with how to mend it."""
+    fix = mending(doubt, "the next apply takes over what the journal and the state records tell")
+    return DoubtError(doubt.what, where=doubt.where, fix=f"{fix}. Until then nothing of this fleet is touched")
 
 
 def _shape_of(entry: Entry) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def _open(path: Path) -> tuple[bytes, _Shelf]:
     except OSError as error:
         raise unreadable(path, error) from error
     if shelf.begin and not shelf.is_whole():
-        raise DoubtError("the inventory ends in the middle", where=str(path), fix=_FIX)
+        raise DoubtError("the inventory ends in the middle", where=str(path))
     return bytes(head), shelf
 
 
@@ -197,9 +201,8 @@ class _Shelf:
                 self._specs = json.loads(os.pread(self.fd, size, self.begin).rstrip()[:-1])
             return dict(self._specs[name])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DoubtError(
-                f"the desired state of {name} in this inventory cannot be read", where=str(self._path), fix=_FIX
-            ) from error
+            what = f"the desired state of {name} in this inventory cannot be read"
+            raise with_fix(DoubtError(what, where=str(self._path))) from error
 
 
 class _Shelved(LazyJson):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DoubtError
 from agent_haymaker.lean import replace
 from agent_haymaker.locks import FileLock
+from reconciler.adopt import ALL_THAT_IS_LEFT, find_adopted
 from reconciler.behind import find_changes
 from reconciler.closer import (
     find_kept,
@@ -61,10 +62,14 @@ def look(app: App, request: Request) -> Pass:
 def _look(app: App, engine: Engine, request: Request, *, write_cache: bool) -> Pass:
     began = app.now()
     inventory = load_inventory(app.home)
-    world = observe(inventory, engine, app.home, now=app.now())
     loaded = _load_gone(request, inventory) or load(
         request.path, home=app.home, strict=request.strict, write_cache=write_cache
     )
+    adopted = find_adopted(app.home, inventory, loaded.fleet.name)
+    inventory.entries |= adopted
+    world = observe(inventory, engine, app.home, now=app.now())
+    for name in adopted:
+        world.seen[name] = replace(world.seen[name], record_fault=ALL_THAT_IS_LEFT)
     done = _decide(app, request, engine, loaded, inventory, world)
     done.began = began
     return done
@@ -105,10 +110,9 @@ def converge(
 def _decide(app: App, request: Request, engine: Engine, loaded: Loaded, inventory: Inventory, world: World) -> Pass:
     fleet = loaded.fleet.name
     if fleet in inventory.doubts:
-        raise DoubtError(
-            f"the inventory of fleet {fleet} cannot be read ({inventory.doubts[fleet]})",
-            fix="restore it from a backup, or see `haymaker doctor`; until then nothing of this fleet is touched",
-        )
+        unread = inventory.doubts[fleet]
+        what = f"the inventory of fleet {fleet} cannot be read: {unread.what}"
+        raise DoubtError(what, where=unread.where, fix=unread.fix)
     want, broken, kept = find_desired(request, loaded, world)
     seen = dict(world.seen)
     missing = [name for name in want if name not in seen]

@@ -100,7 +100,7 @@ def changes_of(want: Desired, seen: Observed, *, anew: bool = True) -> tuple[str
     """
     Say field by field what a deployment takes over from its manifest; without `anew`, while its digest stays as it is.
     """
-    changes = diff_specs(seen.spec, want.spec)
+    changes = diff_specs(seen.spec, want.spec) if seen.spec else ()  # what it was applied with may be lost
     if not anew and seen.digest != want.digest:
         in_place = tuple(want.spec.get("inPlaceConfig", ()))
         changes = tuple(change for change in changes if _applies_in_place(change.partition(" ")[0], in_place))

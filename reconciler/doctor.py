@@ -12,14 +12,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
-from agent_haymaker.errors import HaymakerError
+from agent_haymaker.errors import DoubtError, HaymakerError
 from agent_haymaker.installation import copy_fix, find_install_id, find_original
 from agent_haymaker.lean import dataclass
 from agent_haymaker.locks import holder_of
-from agent_haymaker.records import DRAFT_SUFFIX, platform_error
+from agent_haymaker.records import DRAFT_SUFFIX, mending, platform_error
+from reconciler.adopt import find_unknown
 from reconciler.inventory import load_inventory
 from reconciler.lookup import find_unmanaged
+from reconciler.model.observed import RunPhase
 from reconciler.observe import observe
+from reconciler.records import state_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.app import App
     from reconciler.inventory import Inventory
+    from reconciler.observe import World
 
 LITTLE_BYTES = 500 * 1024 * 1024
 TOO_LITTLE_BYTES = 20 * 1024 * 1024
@@ -60,12 +64,17 @@ def examine(app: App) -> list[Checked]:
     try:
         inventory = load_inventory(app.home)
     except HaymakerError as error:
-        return [*found, Checked("inventory", "fail", error.what, error.fix or "")]
-    for look in (_inventory, _states, _unowned):
-        found += _guarded(look, app, inventory)
+        which = "journal" if error.where and "/journal" in error.where else "inventory"
+        where = f"{error.where}: " if error.where else ""
+        return [*found, Checked(which, "fail", f"{where}{error.what}", error.fix or "")]
+    found += _guarded(_inventory, inventory)
+    world = observe(inventory, app.engine, app.home, now=app.now())
+    for look in (_states, _unowned):
+        found += _guarded(look, app, inventory, world)
     if not any(one.check == "install" and one.level == "fail" for one in found):
-        for look in (_orphans, _shim):  # in a copy they would speak of the original's processes
-            found += _guarded(look, app, inventory)
+        # In a copy they would speak of the original's processes.
+        found += _guarded(_orphans, app, inventory, world)
+        found += _guarded(_shim, app)
     return found
 
 
@@ -223,10 +232,9 @@ def _install(app: App) -> Iterator[Checked]:
         yield Checked("install", "ok", f"its id is {found}")
 
 
-def _inventory(_app: App, inventory: Inventory) -> Iterator[Checked]:
+def _inventory(inventory: Inventory) -> Iterator[Checked]:
     for fleet, doubt in sorted(inventory.doubts.items()):
-        fix = "restore it from a backup; until then nothing of this fleet is touched"
-        yield Checked("inventory", "fail", f"fleet {fleet}: {doubt}", fix)
+        yield Checked("inventory", "fail", f"fleet {fleet}: {doubt.where}: {doubt.what}", doubt.fix or "")
     if inventory.damaged:
         fix = "look at the end of the newest file in journal/; what runs is found out without it"
         yield Checked("journal", "warn", f"{inventory.damaged} lines cannot be read", fix)
@@ -237,24 +245,45 @@ def _inventory(_app: App, inventory: Inventory) -> Iterator[Checked]:
         yield Checked("inventory", "ok", f"deployments: {len(inventory.entries)}, fleets: {len(inventory.fleets)}")
 
 
-def _states(app: App, inventory: Inventory) -> Iterator[Checked]:
-    world = observe(inventory, app.engine, app.home, now=app.now())
+def _states(app: App, inventory: Inventory, world: World) -> Iterator[Checked]:
     for name, seen in sorted(world.seen.items()):
-        if seen.doubt:
-            yield Checked("records", "fail", f"{name}: {seen.doubt}",
-                          "repair the file or move it away; until then nothing is done about it")  # fmt: skip
+        run = world.entries[name].run
+        if not seen.doubt or seen.fleet in inventory.doubts:
+            continue  # `_inventory` says it of all of its fleet
+        if run is not None and seen.phase is RunPhase.UNREACHABLE:
+            yield Checked("records", "fail", f"{name}: {seen.doubt}", _mend_run(app, run.key))
+            continue
+        path = state_path(app.home, seen.deployment_id)
+        fix = mending(DoubtError(seen.doubt, where=str(path)), "the next apply writes it again")
+        yield Checked("records", "fail", f"{name}: {seen.doubt}", f"{fix}. Until then nothing is done about it")
     if not any(seen.doubt for seen in world.seen.values()):
         yield Checked("records", "ok", f"{len(world.seen)} can be looked at")
 
 
-def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
+def _mend_run(app: App, key: str) -> str:
+    """Say how to mend what keeps a run from being looked at: its claim, where that is what cannot be read."""
+    why = app.engine.why_unreadable(key)
+    if why is None:
+        return "wait, or end the run by hand; until then nothing is done about it"
+    return f"{mending(why, 'its process is known without it')}. Until then nothing is done about it"
+
+
+def _unowned(app: App, inventory: Inventory, _world: World) -> Iterator[Checked]:
+    lone = {entry.id: entry.fleet for entry in find_unknown(app.home, inventory)}
     for found in find_unmanaged(app.home, inventory):
+        fleet = lone.get(found.id)
+        if fleet in inventory.doubts:
+            continue  # `_inventory` says it of all of its fleet
         said = f": {found.doubt}" if found.doubt else ""
+        fix = "haymaker leaves it alone" if fleet is None else f"the next apply of fleet {fleet} takes it over"
         yield Checked("unmanaged", "warn", f"{found.unmanaged} is in no fleet's inventory{said}",
-                      "haymaker leaves it alone; move it away if nothing of it is needed")  # fmt: skip
+                      f"{fix}; move it away if nothing of it is needed")  # fmt: skip
 
 
-def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
+def _orphans(app: App, inventory: Inventory, world: World) -> Iterator[Checked]:
+    told = {run.key for name, seen in world.seen.items() if seen.doubt and (run := world.entries[name].run) is not None}
+    told |= {seen.handle.key for fleet in inventory.doubts for seen in app.engine.list(fleet)}
+    told |= {entry.run.key for entry in find_unknown(app.home, inventory) if entry.run is not None}
     runs = [entry.run for entry in inventory.entries.values() if entry.run is not None]
     known = {run.key for run in runs if not run.recorded or run.handle is not None}
     over = {run.key for run in runs if run.recorded}
@@ -268,9 +297,10 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
         if not seen.state.is_live:
             continue
         live += 1
+        if key in told:
+            continue  # with its record
         if seen.state is RunState.UNREACHABLE:
-            yield Checked("runs", "fail", f"run {key}: {seen.detail}",
-                          "repair it or end the run by hand; until then nothing is done about it")  # fmt: skip
+            yield Checked("runs", "fail", f"run {key}: {seen.detail}", _mend_run(app, key))
         elif key in known & over:
             yield Checked("runs", "warn", f"run {key} is {seen.state}, and its record says that it is over",
                           "the next `haymaker apply` puts its record right")  # fmt: skip
@@ -281,16 +311,15 @@ def _orphans(app: App, inventory: Inventory) -> Iterator[Checked]:
     for key in sorted(carried):
         found = app.engine.find(key)
         pid = found.handle.token.get("pid") if found is not None else None
-        if pid and key not in known:
+        if pid and key not in known | told:
             yield Checked("runs", "fail", f"run {key} (pid {pid}) is alive, and its records were removed",
                           f"end it, or its deployment cannot start: kill {pid}")  # fmt: skip
     yield Checked("runs", "ok", f"alive: {live}")
 
 
-def _shim(app: App, inventory: Inventory) -> Iterator[Checked]:
+def _shim(app: App) -> Iterator[Checked]:
     from agent_haymaker.engines import shim_socket
 
-    del inventory
     live = sum(1 for seen in app.engine.list() if seen.state.is_live)
     if shim_socket.is_shim_there(f"{app.home}/engines/local"):
         told = shim_socket.ask(f"{app.home}/engines/local", {"op": "unwritten"}, fence=False)

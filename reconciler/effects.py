@@ -178,7 +178,7 @@ class Effects:
         await self.engine.stop(handle, want.grace)
         run = replace(entry.run, recorded=True, ended_at=entry.run.ended_at or self.book.now())
         # A run is judged by what it was started for, not by what the manifest has become since.
-        judge = want if entry.digest == want.digest else Desired.from_json(entry.desired)
+        judge = want if entry.digest == want.digest or not entry.desired else Desired.from_json(entry.desired)
         mask = Mask(judge, self.environ)
         if judge.has_checks and not judge.service and seen.phase is RunPhase.ENDED:
             run = await self._ending.judge(run, entry, judge, mask)

@@ -180,7 +180,7 @@ class Inventory:
     entries: dict[str, Entry] = field(default_factory=dict)
     fleets: dict[str, FleetRecord] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
-    doubts: dict[str, str] = field(default_factory=dict)  # fleet -> why its checkpoint cannot be read
+    doubts: dict[str, DoubtError] = field(default_factory=dict)  # fleet -> why its checkpoint cannot be read
     position: Position = START
     damaged: int = 0  # unreadable journal lines after the checkpoints
     changed: set[str] = field(default_factory=set)  # fleets whose checkpoint is behind
@@ -272,7 +272,7 @@ def load_inventory(home: Path) -> Inventory:
     Raises:
         PlatformError: the journal or the folder cannot be read.
     """
-    from reconciler.checkpoint import read_checkpoint  # a look at one deployment reads none
+    from reconciler.checkpoint import read_checkpoint, with_fix  # a look at one deployment reads none
 
     folder = home / "fleets"
     inventory = Inventory(folder)
@@ -283,9 +283,10 @@ def load_inventory(home: Path) -> Inventory:
             inventory.entries |= {entry.name: entry for entry in entries}
             starts.append(position)
         except DoubtError as doubt:
-            inventory.doubts[name] = f"{doubt.where}: {doubt.what}"
+            inventory.doubts[name] = with_fix(doubt)
     # Replaying a record that a checkpoint already holds gives the same entry again; the oldest position is safe.
-    tail = read_tail(home / "journal", min(starts, key=lambda p: (p.segment, p.offset), default=START))
+    oldest = min(starts, key=lambda p: (p.segment, p.offset), default=START)
+    tail = read_tail(home / "journal", START if inventory.doubts else oldest)
     inventory.changed.clear()
     for record in tail.records:
         try:

@@ -14,8 +14,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.errors import PlatformError
 from agent_haymaker.lean import dataclass, field
-from agent_haymaker.records import open_regular, platform_error, read_regular
+from agent_haymaker.records import mending, open_regular, platform_error, read_regular, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,11 @@ def _segments(folder: Path) -> list[int]:
     return sorted(int(n[: -len(SUFFIX)]) for n in names if n.endswith(SUFFIX) and n[: -len(SUFFIX)].isdigit())
 
 
+def _unreadable(path: Path, error: OSError) -> PlatformError:
+    fix = mending(unreadable(path, error), "what runs is found out without it")
+    return PlatformError(f"could not read the journal: {error.strerror or error}", where=str(path), fix=fix)
+
+
 def _path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:08d}{SUFFIX}"
 
@@ -93,7 +99,7 @@ def read_tail(folder: Path, start: Position) -> Tail:
                     lines.seek(offset)
                     _parse(lines.read(size - offset), tail)
         except OSError as error:
-            raise platform_error(error, "read the journal", path) from error
+            raise _unreadable(path, error) from error
         tail.end = Position(segment, max(size, offset))
     return tail
 
@@ -117,17 +123,23 @@ def read_backwards(folder: Path) -> Iterator[dict[str, Any]]:
         try:
             _parse(read_regular(_path(folder, segment)) + b"\n", tail)
         except OSError as error:
-            raise platform_error(error, "read the journal", _path(folder, segment)) from error
+            raise _unreadable(_path(folder, segment), error) from error
         yield from reversed(tail.records)
 
 
 class Journal:
-    """The one writer. Make it under the pass lock; `close` it before the lock goes."""
+    """
+    The one writer. Make it under the pass lock; `close` it before the lock goes.
 
-    def __init__(self, folder: Path) -> None:
+    `after` is how far it was read: where files of it are gone or were cut, nothing is written before that, since no
+    reader would look there.
+    """
+
+    def __init__(self, folder: Path, after: Position = START) -> None:
         import threading  # whoever only reads needs none
 
         self._folder = folder
+        self._after = after
         self._fd = -1
         self._segment = 0
         self._size = 0
@@ -205,10 +217,13 @@ class Journal:
         if self._fd >= 0:
             return
         existing = _segments(self._folder)
-        if not existing:
-            self._create(1)
+        if not existing or existing[-1] < self._after.segment:
+            self._create(self._after.segment + 1)
             return
         self._create(existing[-1])
+        if existing[-1] == self._after.segment and self._size < self._after.offset:
+            os.close(self._fd)
+            self._create(self._after.segment + 1)
         if self._size:
             # A kill or a power cut may have torn the last line: end it, so that the next one stands alone.
             last = os.pread(self._fd, 1, self._size - 1)

@@ -253,8 +253,8 @@ def find_thoroughly(app: App, wanted: str) -> Found:
         fleet, doubt = next(iter(inventory.doubts.items()))
         raise DoubtError(
             f"the inventory of fleet {fleet} cannot be read, and {wanted!r} may be in it",
-            where=doubt.partition(": ")[0],
-            fix="restore it from a backup, or see `haymaker doctor`",
+            where=doubt.where,
+            fix=doubt.fix,
         )
     raise not_found(app.home, wanted, inventory.entries)
 

@@ -83,7 +83,8 @@ def observe(
         seen, entry = _see(known, looked.get(name), engine, now)
         if known.run is not None and known.run.recorded and seen.phase is RunPhase.RUNNING:
             world.recovered[name] = entry  # its end was not
-        doubt = inventory.doubts.get(entry.fleet, "") or _doubt(known, states, home)
+        unread = inventory.doubts.get(entry.fleet)
+        doubt = f"{unread.where}: {unread.what}" if unread else _doubt(known, states, home)
         if doubt in (_GONE, _ALTERED):
             seen, doubt = replace(seen, record_fault=doubt), ""
         world.seen[name] = replace(seen, doubt=doubt) if doubt and not seen.doubt else seen

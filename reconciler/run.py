@@ -34,7 +34,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         PlatformError: the journal cannot be written; what was done until then is found by the next pass.
     """
     fleet = done.loaded.fleet.name
-    journal = Journal(app.home / "journal")
+    journal = Journal(app.home / "journal", done.inventory.position)
     starting = [done.in_force[action.name].source.file for action in done.plan.actions if action.starts]
     revision = revision_of(done.loaded.root, starting) if news or starting else {}
     known = done.inventory.fleets.get(fleet)

@@ -57,6 +57,8 @@ class Succession:
 
     async def _keep_old(self, entry: Entry) -> bool:
         """Tell whether the digest of an entry is kept; where autoRevert came with its successor, try it now."""
+        if not entry.desired:
+            return False
         if not is_kept(self.home, entry.id, entry.digest):
             try:
                 await self._keep(entry, applied(entry))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from agent_haymaker import processes
 from agent_haymaker.engines import Capabilities, Handle, Kept, Observation, RunSpec, RunState, claims, local_look
 from agent_haymaker.engines.local_look import ENGINE, Found, Looker, process_of
+from agent_haymaker.errors import DoubtError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -153,6 +154,14 @@ class LocalEngine:
         except claims.BadClaim:
             return False
         return claim is None or claim.owner != owner
+
+    def why_unreadable(self, key: str) -> DoubtError | None:
+        """Give the doubt that the claim file of a run leaves, None where it can be read or is not there."""
+        try:
+            claims.read(self._home, key)
+        except claims.BadClaim as bad:
+            return DoubtError(str(bad), where=f"{self._home}/{claims.file_of(key)}")
+        return None
 
     def environment(self, handle: Handle) -> Mapping[str, str]:
         """As the port says; what the kernel tells of the run's leader."""
