@@ -85,7 +85,7 @@ def test_a_live_run_whose_claim_cannot_be_read_is_unknown_and_is_not_acted_on(wo
     assert world.run("why", "web", "-o", "json").json["verdict"] == "Unknown"
     told = world.run("doctor")
     assert told.code == 1
-    assert f"run {agent.run_id}: claim file" in told.out
+    assert told.out.count(f"claim file runs/{claim.name}") == 1
     world.declare("web", config={"size": 2})
     assert "! blocked web  claim file" in world.apply(code=5).out
     assert "! blocked web  claim file" in world.delete(code=5).out
