@@ -21,6 +21,7 @@ class FleetView:
 
     defaults: dict[str, Any] = field(default_factory=dict)  # as written
     folder: str = ""  # where the Fleet stands, absolute
+    source: str = ""  # its file, relative to the folder given to `-f`
     require_checks: bool = False
     allowed: tuple[str, ...] | None = None
     require_budget: bool = False
@@ -28,12 +29,13 @@ class FleetView:
     priced: tuple[str, ...] = ()  # the models whose price it tells
 
     @classmethod
-    def of(cls, record: Json, folder: str) -> FleetView:
-        """Give what bears on deployments of a `fleet_record`, whose Fleet stands in `folder`."""
+    def of(cls, record: Json, root: str, file: str) -> FleetView:
+        """Give what bears on deployments of a `fleet_record`, whose Fleet stands in `file` of the folder `root`."""
         allowed, policy = record["allowed"], record["policy"]
         return cls(
-            record["defaults"], folder, record["require_checks"], tuple(allowed) if allowed is not None else None,
-            record["require_budget"], "maxCostUSD" in policy["budget"], tuple(sorted(policy["prices"])),
+            record["defaults"], os.path.dirname(os.path.join(root, file)), file, record["require_checks"],
+            tuple(allowed) if allowed is not None else None, record["require_budget"],
+            "maxCostUSD" in policy["budget"], tuple(sorted(policy["prices"])),
         )  # fmt: skip
 
     def key(self) -> str:

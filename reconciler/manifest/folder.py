@@ -133,16 +133,17 @@ class FolderReader(FileReader):
             self.unknown_fleet = True
         elif found:
             file, record, declared = found[0]
-            self.unknown_fleet |= declared is not None and self._has_errors(file, declared)
+            self.unknown_fleet |= declared is not None and bool(self._find_errors(file, declared))
             self.fleet = FleetPolicy(**record["policy"])
-            self.view = FleetView.of(record, os.path.dirname(os.path.join(self.tree.root, file)))
+            self.view = FleetView.of(record, self.tree.root, file)
 
-    def _has_errors(self, file: str, declared: Declared) -> bool:
-        """Say whether an error stands anywhere in this document."""
+    def _find_errors(self, file: str, declared: Declared) -> list[int]:
+        """Give the lines of this document in which an error stands, in order."""
         end = declared.document.node.end_mark.line + 1
-        return any(
-            flaw.severity == "error" and flaw.file == file and declared.line <= flaw.line <= end
+        return sorted(
+            flaw.line
             for flaw in self.flaws.found
+            if flaw.severity == "error" and flaw.file == file and declared.line <= flaw.line <= end
         )
 
     def _find_workloads(self) -> None:
@@ -160,7 +161,9 @@ class FolderReader(FileReader):
                     continue
                 places.setdefault(declared.name, []).append((reading.file, declared.line))
                 made_now = self._declare_workload(declared)
-                if made_now is None or self._has_errors(reading.file, declared):
+                if wrong := self._find_errors(reading.file, declared):
+                    self.broken_workloads[declared.name] = f"{reading.file}:{wrong[0]}"
+                elif made_now is None:
                     self.broken_workloads[declared.name] = f"{reading.file}:{declared.line}"
                 else:
                     self.workloads[declared.name] = made_now

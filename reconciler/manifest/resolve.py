@@ -22,6 +22,7 @@ from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaul
 from reconciler.manifest.defaults import merge, rebase
 from reconciler.manifest.fields import Wrong
 from reconciler.manifest.models import DeploymentSpec
+from reconciler.manifest.origin import find_origin, says
 from reconciler.manifest.policy import check_budget, check_workload
 from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, field_text
@@ -61,7 +62,13 @@ class _Resolution:
         self.criteria: tuple[dict[str, Any], ...] = ()
         self.goal_name, self.goal_at = "", Place()
 
+    def _origin(self, path: Path) -> str:
+        if says(self.declared.raw, path):
+            return ""
+        return find_origin(path, self.fleet, self.workload, self.references.tree)
+
     def run(self) -> Resolved | None:
+        self.declared.origin = self._origin
         before = len(self.declared.flaws.found)
         spec = self._with_defaults()
         if spec is None:
@@ -105,7 +112,7 @@ class _Resolution:
                 spec = check_overlay(DeploymentSpec, merged)
             except Wrong as error:
                 what = f"with the defaults filled in, {field_text(error.at)}: {error}"
-                declared.complain(what, "set it here, or correct the default")
+                declared.complain(what, "set it here, or correct the default", *error.at)
                 return None
         run = dict(spec["run"])
         run["restartPolicy"] = run["restartPolicy"] or ("Always" if run["mode"] == "service" else "Never")

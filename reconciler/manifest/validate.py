@@ -19,7 +19,7 @@ from reconciler.manifest.models import Deployment
 from reconciler.manifest.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from reconciler.manifest.problems import Flaws
     from reconciler.manifest.yamlreader import Document
@@ -56,6 +56,8 @@ class Declared:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     is_flat: bool = False
+    # Where a field comes from that the document does not say, "" where nobody knows: "workload.yaml:7 run.backoff".
+    origin: Callable[[Path], str] | None = None
 
     @property
     def line(self) -> int:
@@ -63,6 +65,8 @@ class Declared:
 
     def complain(self, what: str, fix: str, *path: str | int, severity: str = "error") -> None:
         """Note a flaw at a field of this document's spec (of the document itself without a path)."""
+        if path and self.origin is not None and (place := self.origin(path)):
+            what = f"{place}: {what}"
         full: Path = path if self.is_flat else (("spec", *path) if path else ())
         line, column = self.document.locate(full)
         self.flaws.add(
