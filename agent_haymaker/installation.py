@@ -159,8 +159,9 @@ def find_original(home: Path) -> str | None:
     """
     Give the path of the install that `home` is a copy of, or None where it is no copy.
 
-    A home that was moved, or is reached by another path (a link, a bind mount), is none. One without the record, as
-    haymaker wrote them before, counts as the install.
+    A home that was moved, or is reached by another path (a link, a bind mount), is none. Where the original was last
+    reached by a path that is no more, the agents that work in it tell. One without the record, as haymaker wrote them
+    before, counts as the install.
 
     Raises:
         DoubtError: the record, or the id of either, cannot be read.
@@ -169,13 +170,36 @@ def find_original(home: Path) -> str | None:
     if known is None:
         return None
     try:
-        here, there = os.stat(home), os.stat(known[0])
+        here = os.stat(home)
     except OSError:
-        return None  # it was moved here
-    if (here.st_dev, here.st_ino) in (known[1:], (there.st_dev, there.st_ino)):
+        return None
+    if (here.st_dev, here.st_ino) == known[1:]:
         return None
     mine = find_install_id(home)
+    try:
+        there = os.stat(known[0])
+    except OSError:  # it was moved here, or the original was last reached by a path that is no more
+        return _find_by_agents(mine, (here.st_dev, here.st_ino)) if mine is not None else None
+    if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+        return None
     return known[0] if mine is not None and mine == find_install_id(type(home)(known[0])) else None
+
+
+def _find_by_agents(install: str, here: tuple[int, int]) -> str | None:
+    """Give the folder, another than `here`, in which agents of this install work just now: theirs is the original."""
+    from pathlib import Path
+
+    from agent_haymaker.process_table import take_snapshot  # for a home whose place is in question
+
+    for pid, run_id in take_snapshot().run_ids.items():
+        if not run_id.startswith(f"{install}."):
+            continue
+        cwd = Path(f"/proc/{pid}/cwd")  # mostly the workspace, `agents/<id>` in the home
+        with contextlib.suppress(OSError, DoubtError):
+            found = os.stat(cwd / "../..")
+            if (found.st_dev, found.st_ino) != here and find_install_id(cwd / "../..") == install:
+                return os.path.dirname(os.path.dirname(os.readlink(cwd)))
+    return None
 
 
 def refuse_copy(home: Path) -> None:

@@ -70,6 +70,24 @@ def test_agents_whose_home_and_shim_are_gone_are_named_and_never_doubled(world):
     assert world.run("doctor").code == 0
 
 
+def test_a_copy_of_a_home_whose_path_is_no_more_is_known_by_the_agents_that_work_in_the_original(world, tmp_path):
+    """As after the end of a bind mount: what is on record is a path that is gone, and the original's own inode."""
+    world.declare("web")
+    world.apply()
+    place = json.loads((world.home / "place.json").read_text())
+    (world.home / "place.json").write_text(json.dumps(place | {"path": str(tmp_path / "unmounted")}))
+    agent, copy = world.one("web"), tmp_path / "copy"
+    shutil.copytree(world.home, copy, ignore=shutil.ignore_patterns("*.sock", "socket"))
+    said = world.run("apply", "-f", str(world.manifests), HAYMAKER_HOME=str(copy))
+    assert (said.code, f"this is a copy of {world.home}" in said.err) == (1, True), str(said)
+    assert f"is a copy of {world.home}" in world.run("doctor", HAYMAKER_HOME=str(copy)).out
+    assert "nothing to do" in world.apply().out
+    world.declare("web", desiredState="stopped")
+    world.apply()
+    assert not world.everybody(), agent
+    assert world.run("plan", "-f", str(world.manifests), HAYMAKER_HOME=str(copy)).code == 0
+
+
 def test_a_copied_home_leaves_the_originals_processes_alone(world, tmp_path):
     world.declare("web")
     world.apply()
