@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import UsageError
 from reconciler.cli.changing import CONVERGING, ONLY, PATH, STRICT, folder, run_pass
 from reconciler.cli.common import SELECTOR, seconds
+from reconciler.cli.output import going_on_unheard
 from reconciler.cli.spec import Argument, Command, Option
 from reconciler.passes import Pass, Request
 
@@ -34,7 +35,10 @@ def run(*, planfile: str | None, wait: bool, timeout: str, **flags: Any) -> int:
     if wait and not flags["dry_run"]:
         from reconciler.cli.waiting import apply_and_wait
 
-        return apply_and_wait(request, yes=flags["yes"], output=flags["output"], timeout_seconds=longest, check=check)
+        with going_on_unheard():
+            return apply_and_wait(
+                request, yes=flags["yes"], output=flags["output"], timeout_seconds=longest, check=check
+            )
     return run_pass(request, check=check, **flags)
 
 

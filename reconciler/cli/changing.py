@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import UsageError
 from reconciler.app import App
 from reconciler.cli.common import seconds
-from reconciler.cli.output import DOCUMENTS, document, say
+from reconciler.cli.output import DOCUMENTS, document, going_on_unheard, say
 from reconciler.cli.spec import Option
 from reconciler.converge import converge, look
 from reconciler.exitcodes import ExitCode
@@ -75,7 +75,11 @@ def run_pass(
     if dry_run:
         done = look(App(), request)
         print_plan(done, output=output)
-    else:
+        code = _print_end(done, output, dry_run=True)
+        if output not in DOCUMENTS:
+            say("dry run: nothing was done", error=True)
+        return code
+    with going_on_unheard():
         done = converge(
             App(),
             request,
@@ -85,13 +89,15 @@ def run_pass(
             check=check,
             lock_seconds=seconds(lock_timeout, "--lock-timeout"),
         )
+        return _print_end(done, output, dry_run=False)
+
+
+def _print_end(done: Pass, output: str, *, dry_run: bool) -> ExitCode:
     code = exit_code(done, done.outcomes)
     if output in DOCUMENTS:
         say(result_document(done, done.outcomes, code, output, dryRun=dry_run), exact=True)
     else:
         print_results(done, done.outcomes)
-        if dry_run:
-            say("dry run: nothing was done", error=True)
     return code
 
 

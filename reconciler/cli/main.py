@@ -19,16 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 64, 130  # as in exitcodes.ExitCode; the enum costs what a short command has
-CHANGING = ("apply", "delete")  # cut short by a reader that went away, they may not be done
 SELDOM = 1_000_000  # objects made between two collections: what a command makes lives to its end
 COMPLETION = "_HAYMAKER_COMPLETE"  # set by the scripts of `haymaker completion`
 
 
 def main() -> None:
     """Run the command line of this process and end it."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - it stays open to the end
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - it stays open to the end
     gc.set_threshold(SELDOM)
     code = run(sys.argv[1:])
     try:
@@ -53,7 +52,7 @@ def run(words: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         _mute()
-        return ERROR if words[:1] and words[0] in CHANGING else OK  # whoever read a look has read enough
+        return OK  # whoever read a look has read enough; what changes something goes on unheard
     except BaseException as error:  # noqa: BLE001 - the one place where errors become text
         return _tell(error)
 
@@ -85,13 +84,10 @@ def _tolerate_narrow_terminals() -> None:
 
 
 def _mute() -> None:
-    """Point stdout at nothing, so that the interpreter's own last flush cannot complain."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.close(null)
-    except OSError:
-        return
+    """Let the interpreter's own last flush of stdout complain of nothing."""
+    from reconciler.cli.output import mute
+
+    mute(sys.stdout)
 
 
 def _tell(error: BaseException) -> int:

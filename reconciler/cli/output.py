@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, TextIO
 
 SCHEMA_VERSION = 1
@@ -23,8 +24,47 @@ def say(text: str, *, error: bool = False, exact: bool = False) -> None:
     Print a line at once, with `error` on stderr: in the order in which things happened, wherever the two lead.
 
     Control characters are left out, unless it is a document, `exact` to the letter.
+
+    Raises:
+        OSError: nobody could be told, unless `going_on_unheard`.
     """
-    print(text if exact else clean_lines(text), file=sys.stderr if error else sys.stdout, flush=True)
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(text if exact else clean_lines(text), file=stream, flush=True)
+    except OSError as failure:
+        if not _unheard:
+            raise
+        _unheard.append(failure)
+        mute(stream)
+
+
+_unheard: list[OSError | None] = []  # beginning with None, what kept somebody from being told while it went on
+
+
+@contextmanager
+def going_on_unheard() -> Iterator[None]:
+    """
+    Let nobody's ear be part of what is done: a reader that went away, or a full disk, ends no pass in its middle.
+
+    Raises:
+        OSError: at the end, where what was said is lost; a reader that went away has lost nothing.
+    """
+    _unheard[:] = [None]
+    try:
+        yield
+        lost = next((error for error in _unheard if error and not isinstance(error, BrokenPipeError)), None)
+        if lost is not None:
+            raise lost
+    finally:
+        _unheard.clear()
+
+
+def mute(stream: TextIO) -> None:
+    """Point a stream at nothing: what it holds back, or is given later, is no trouble any more."""
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def has_colour(stream: TextIO) -> bool:
