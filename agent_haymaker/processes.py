@@ -224,28 +224,27 @@ def read_environ(pid: int) -> dict[str, str] | None:
 
 
 def _read_made_environ(pid: int, until: float) -> bytes | None:
-    """Read an environment; of a process in the middle of an exec as soon as it has one, `until` then (monotonic)."""
+    """
+    Read an environment; of a process in the middle of an exec as soon as it has one, `until` then (monotonic).
+
+    An exec takes the old one away before the new one is there, which has been seen to last for 36 ms on a busy host;
+    and what was opened before it shows nothing after it. Kernel threads have none ever, nor has who is exiting.
+    """
     raw = _read_whole_environ(pid)
+    found_empty = 0
     while raw == b"" and time.monotonic() < until:
-        is_over = not _is_in_exec(pid)
-        raw = _read_whole_environ(pid)  # also where it is over: it may just have been
-        if is_over:
+        stat = _read(f"/proc/{pid}/stat")
+        fields = stat[stat.rindex(b")") + 2 :].split() if stat else []
+        if not fields or int(fields[6]) & _NEVER_HAS_ENVIRON:  # field 9: flags
             break
-        time.sleep(0.001)
+        # Fields 50 and 51 are env_start and env_end: zero in the middle of an exec, and alike for an instant of it too.
+        found_empty += fields[47] == fields[48] != b"0"
+        if found_empty == 2:
+            break
+        raw = _read_whole_environ(pid)
+        if not raw:
+            time.sleep(0.001)
     return raw
-
-
-def _is_in_exec(pid: int) -> bool:
-    """
-    Tell whether a process is in the middle of an exec: its old environment is gone, its new one not there yet.
-
-    That has been seen to last for 36 ms on a busy host. Kernel threads have none ever, nor has who is exiting.
-    """
-    stat = _read(f"/proc/{pid}/stat")
-    if not stat:
-        return False
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return not int(fields[6]) & _NEVER_HAS_ENVIRON and fields[48] == b"0"  # fields 9 and 51: flags, env_end
 
 
 def _read_whole_environ(pid: int) -> bytes | None:

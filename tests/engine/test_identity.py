@@ -105,6 +105,23 @@ def test_one_in_the_middle_of_an_exec_is_waited_for_and_one_without_an_environme
             os.waitpid(pid, 0)
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param([(b"0", b"0")], id="the old one is gone"),
+        pytest.param([(b"7", b"9")], id="it was opened before the exec and read after it"),
+        pytest.param([(b"7", b"7"), (b"7", b"9")], id="the new one is not counted yet"),
+    ],
+)
+def test_no_instant_of_an_exec_reads_as_an_empty_environment(monkeypatch, ends):
+    """Too short for a real process to show each of them: what the kernel says meanwhile is told here."""
+    environs = [b"", *[b""] * (len(ends) - 1), b"HAYMAKER_RUN_ID=r.1\0"]
+    stats = [b" ".join([b"1 (x) R", *[b"0"] * 46, start, end]) for start, end in ends]
+    monkeypatch.setattr(processes, "_read_whole_environ", lambda _: environs.pop(0))
+    monkeypatch.setattr(processes, "_read", lambda _: stats.pop(0))
+    assert processes.run_id_of(1, until=float("inf")) == "r.1"
+
+
 def test_no_pid_below_one_is_anybody():
     for pid in (0, -1, -os.getpid()):
         assert processes.identify(pid) is None
