@@ -207,8 +207,12 @@ def age_of(process: ProcessId) -> float | None:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / os.sysconf("SC_CLK_TCK")
 
 
-def read_environ(pid: int) -> dict[str, str] | None:
-    """Return the environment that a process was started with, or None when it cannot be read."""
+def read_environ(pid: int, *, until: float = 0.0) -> dict[str, str] | None:
+    """
+    Return the environment that a process was started with, or None when it cannot be read.
+
+    With `until`, in monotonic time, one in the middle of an exec is waited for.
+    """
     if not _LINUX:
         import psutil
 
@@ -216,7 +220,7 @@ def read_environ(pid: int) -> dict[str, str] | None:
             return dict(psutil.Process(pid).environ())
         except (psutil.Error, OSError):
             return None
-    raw = _read_whole_environ(pid)
+    raw = _read_made_environ(pid, until)
     if raw is None:
         return None
     pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WITHIN_SECONDS = 30.0  # a wait that succeeds ends at once: this is for machines that are very busy
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.1
 
@@ -51,7 +52,7 @@ class _Patience:
         return pause
 
 
-def eventually(check: Callable[[], T], within: float = 5) -> T:
+def eventually(check: Callable[[], T], within: float = _WITHIN_SECONDS) -> T:
     """
     Call `check` until what it gives is true, and return that; an exception of it counts as "not yet".
 
@@ -73,7 +74,7 @@ def eventually(check: Callable[[], T], within: float = 5) -> T:
         time.sleep(patience.next_pause(last, error))
 
 
-async def eventually_async(check: Callable[[], Awaitable[T] | T], within: float = 5) -> T:
+async def eventually_async(check: Callable[[], Awaitable[T] | T], within: float = _WITHIN_SECONDS) -> T:
     """Do what `eventually` does inside a running loop; `check` may be a coroutine function."""
     patience = _Patience(within)
     while True:

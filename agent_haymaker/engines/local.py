@@ -166,8 +166,10 @@ class LocalEngine:
     def environment(self, handle: Handle) -> Mapping[str, str]:
         """As the port says; what the kernel tells of the run's leader."""
         process = process_of(handle)
-        found = processes.read_environ(process.pid) if process is not None and processes.is_alive(process) else None
-        return found if found is not None and found.get("HAYMAKER_RUN_ID") == handle.key else {}
+        if process is None or not processes.is_alive(process):
+            return {}
+        found = processes.read_environ(process.pid, until=processes.soon()) or {}
+        return found if found.get("HAYMAKER_RUN_ID") == handle.key else {}
 
     def open_file(self, handle: Handle, path: str) -> BinaryIO:
         """Open a regular file of the run's workspace, as the port says."""

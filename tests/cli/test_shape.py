@@ -80,7 +80,7 @@ def test_an_apply_of_what_did_not_change_imports_nothing_heavy(tmp_path: Path) -
         return done.stderr.splitlines()[-1] == "[]"
 
     assert not is_lean(), "the first pass reads YAML"
-    eventually(is_lean, within=10)  # a file too young when it was read is read again
+    eventually(is_lean)  # a file too young when it was read is read again
 
 
 LINES: list[tuple[str, str]] = [

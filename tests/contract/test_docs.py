@@ -52,7 +52,7 @@ def test_the_example_counts(tmp_path, monkeypatch):
         async def has_ended():
             return (await workload.get_status(deployment_id)).status == "completed"
 
-        await eventually_async(has_ended, within=20)
+        await eventually_async(has_ended)
         lines = [line.strip() async for line in workload.get_logs(deployment_id)]
         assert lines == ["3", "Goal achieved"]
         assert (await workload.cleanup(deployment_id)).is_complete

@@ -261,8 +261,8 @@ class Record(Scenario):
     def change(self) -> None:
         self.declare(f"shade {self.turn}")
         self.world.apply()
-        eventually(lambda: len(self.world.lines("reported")) == self.turn + 1, within=15)
-        eventually(lambda: not self.world.everybody(), within=15)
+        eventually(lambda: len(self.world.lines("reported")) == self.turn + 1)
+        eventually(lambda: not self.world.everybody())
         self.runs = self.world.starts("job")
 
     def check(self) -> None:
@@ -288,8 +288,8 @@ class Bill(Scenario):
     def change(self) -> None:
         self.world.declare("job", "bill", run={"mode": "task"}, config={"colour": f"shade {self.turn}"})
         self.world.apply()
-        eventually(lambda: len(self.world.lines("caps.inf")) == self.turn + 1, within=15)
-        eventually(lambda: not self.world.everybody(), within=15)
+        eventually(lambda: len(self.world.lines("caps.inf")) == self.turn + 1)
+        eventually(lambda: not self.world.everybody())
 
     def check(self) -> None:
         self.world.check_exactly()
@@ -307,7 +307,7 @@ class StopSpender(Stop):
         self.world.declare("web", "spend")
         self.world.apply()
         self.before = self.world.starts("web") if self.world.one("web") else 0
-        eventually(lambda: len(self.world.lines("spent")) == self.turn + 1, within=15)
+        eventually(lambda: len(self.world.lines("spent")) == self.turn + 1)
         self.world.declare("web", "spend", desiredState="stopped")
 
     def check(self) -> None:
@@ -335,7 +335,7 @@ class StopStalled(Scenario):
         self.stalled()
 
     def stalled(self) -> None:
-        eventually(lambda: self.world.run("status", "web", "-o", "json").json["health"] == "Stalled", within=15)
+        eventually(lambda: self.world.run("status", "web", "-o", "json").json["health"] == "Stalled")
 
     def check(self) -> None:
         self.world.check_exactly()
@@ -358,7 +358,7 @@ class StopOverspent(Scenario):
         self.world.task("job", "squander", budget=budget, config={"colour": f"shade {self.turn}"})
         self.world.apply()
         self.world.one("job")
-        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overspent", within=15)
+        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overspent")
         self.before = self.world.starts("job")
 
     def check(self) -> None:
@@ -382,7 +382,7 @@ class StopOvertime(Scenario):
         self.world.apply()
         self.world.one("job")
         self.world.kill(self.world.shim)
-        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overtime", within=15)
+        eventually(lambda: self.world.run("why", "job", "-o", "json").json["verdict"] == "Overtime")
         self.before = self.world.starts("job")
 
     def check(self) -> None:
@@ -413,7 +413,7 @@ class Revert(Scenario):
         assert self.world.one("web")
         self.declare("fail", self.turn)
         self.world.apply()
-        eventually(lambda: self.world.starts("web") == 2 * self.turn + 2 and not self.world.everybody(), within=15)
+        eventually(lambda: self.world.starts("web") == 2 * self.turn + 2 and not self.world.everybody())
         self.before = self.world.starts("web")
 
     def check(self) -> None:

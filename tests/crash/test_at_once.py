@@ -53,9 +53,9 @@ def test_of_two_applies_at_once_none_ever_starts_a_second_agent(world):
 def test_an_apply_during_a_delete_is_refused_and_the_delete_ends_everything(world):
     world.declare("web", "deaf", run={"terminationGracePeriod": "1s"})
     world.apply()
-    eventually(lambda: world.lines("deaf"), within=15)  # so that the delete takes its whole grace
+    eventually(lambda: world.lines("deaf"))  # so that the delete takes its whole grace
     delete = world.popen("delete", "-f", str(world.manifests), "--yes")
-    eventually(lambda: (world.home / "locks/pass.lock").read_bytes(), within=15)
+    eventually(lambda: (world.home / "locks/pass.lock").read_bytes())
     said = world.apply(code=6)
     assert "`haymaker delete`" in said.err
     assert delete.poll() is None, "the delete was over before the apply was tried"
@@ -69,9 +69,9 @@ def test_an_apply_during_a_delete_is_refused_and_the_delete_ends_everything(worl
 def test_a_lock_whose_holder_was_killed_is_free_at_once(world):
     world.declare("web", "deaf", run={"terminationGracePeriod": "3s"})
     world.apply()
-    eventually(lambda: world.lines("deaf"), within=15)
+    eventually(lambda: world.lines("deaf"))
     delete = world.popen("delete", "-f", str(world.manifests), "--yes")
-    eventually(lambda: "stop_requested" in world.claim_path(world.one("web").run_id).read_text(), within=15)
+    eventually(lambda: "stop_requested" in world.claim_path(world.one("web").run_id).read_text())
     delete.send_signal(signal.SIGKILL)
     delete.communicate()
     world.delete("--lock-timeout", "0s")

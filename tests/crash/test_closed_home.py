@@ -23,7 +23,7 @@ def closed(world):
     world.plain = True
     world.declare("web")
     world.task("job")
-    world.settle()
+    world.settle("job")
     world.one("web")
     set_mode(world.home, 0o500, 0o400)
     yield world

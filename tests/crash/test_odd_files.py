@@ -43,7 +43,7 @@ KINDS = [os.mkfifo, Path.mkdir, as_socket, as_dangling_link]
 def deployed(world):
     world.declare("web")
     world.task("job")
-    world.settle()
+    world.settle("job")
     return world
 
 
@@ -55,7 +55,7 @@ def run_beside(world, path, make, command):
     path.rename(aside)
     make(path)
     try:
-        return world.run(verb, *names, *folder, within=20)
+        return world.run(verb, *names, *folder, within=60)
     finally:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         aside.rename(path)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from agent_haymaker import processes
 from agent_haymaker.testing import eventually
 
 pytestmark = pytest.mark.slow
@@ -21,6 +22,7 @@ def suspended(world):
     world.one("web")
     shim = world.shim
     os.kill(shim, signal.SIGSTOP)
+    eventually(lambda: processes.is_suspended(shim))
     yield world, shim
     with suppress(ProcessLookupError):  # woken, it may have ended in the meantime
         os.kill(shim, signal.SIGCONT)
@@ -31,12 +33,12 @@ def test_a_suspended_shim_is_named_early_and_the_next_apply_goes_on_when_it_is_w
     agent = world.one("web")
     world.declare("new")
     world.declare("other")
-    said = world.apply(code=1, within=15)
+    said = world.apply(code=1)
     assert f"`kill -CONT {shim}` wakes it" in said.out + said.err, str(said)
     world.declare("web", config={"size": 2})
-    assert f"`kill -CONT {shim}` wakes it" in str(world.apply("--only", "web", code=None, within=15))
+    assert f"`kill -CONT {shim}` wakes it" in str(world.apply("--only", "web", code=None))
     assert world.one("web").pid == agent.pid, "the old run stays in force while none can be started"
-    told = world.run("doctor", within=15)
+    told = world.run("doctor")
     assert told.code == 1
     assert f"`kill -CONT {shim}` wakes it" in told.out
     os.kill(shim, signal.SIGCONT)
@@ -48,12 +50,11 @@ def test_a_suspended_shim_is_named_early_and_the_next_apply_goes_on_when_it_is_w
 def test_an_agent_that_ended_under_a_suspended_shim_is_in_doubt_until_it_is_woken(suspended):
     world, shim = suspended
     agent = world.one("web")
-    os.kill(agent.pid, signal.SIGKILL)
-    eventually(lambda: not world.agents("web"))
-    said = world.run("status", "web", within=15)
+    world.kill(agent.pid)
+    said = world.run("status", "web")
     assert "Unknown" in said.out
     assert f"kill -CONT {shim}" in said.out
-    assert f"kill -CONT {shim}" in world.apply(code=5, within=15).out
+    assert f"kill -CONT {shim}" in world.apply(code=5).out
     os.kill(shim, signal.SIGCONT)
     world.settle()
     world.check_exactly("web")
@@ -76,5 +77,5 @@ def test_an_end_that_can_never_be_written_is_shown_and_taken_over(world):
     claim.unlink()
     (world.folder / "aside").rename(claim)
     eventually(lambda: world.run("doctor").code == 0)
-    world.settle()
+    world.settle("job")
     assert world.record("job")["status"] == "completed"

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from support.table import environ_of
 
 from agent_haymaker import process_table, processes
 from agent_haymaker.engines import RunSpec
@@ -54,7 +55,7 @@ class World:
     def stop(self, handle, grace=5.0):
         return asyncio.run(self.engine.stop(handle, grace))
 
-    def wait(self, handle, within=10.0):
+    def wait(self, handle, within=60.0):
         async def wait():
             async with asyncio.timeout(within):
                 return await self.engine.wait(handle)
@@ -88,15 +89,17 @@ class World:
         return 0
 
     def kill_shim(self) -> None:
-        pid = self.shim
-        assert pid, "there is no shim to kill"
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: processes.identify(pid) is None)
+        shim = processes.identify(self.shim)
+        assert shim, "there is no shim to kill"
+        os.kill(shim.pid, signal.SIGKILL)
+        eventually(lambda: not processes.is_alive(shim))
 
     def alive(self, key: str) -> list[int]:
         """The pids of everything that carries the key."""
         snapshot = process_table.take_snapshot()
-        return [pid for pid, run_id in snapshot.run_ids.items() if run_id == key and not snapshot.rows[pid].dead]
+        found = {pid: snapshot.run_ids.get(pid) for pid, row in snapshot.rows.items() if not row.dead}
+        # Whoever showed no environment may have been in its exec or on its way out: it is asked again.
+        return [pid for pid, run_id in found.items() if (run_id or environ_of(pid).get("HAYMAKER_RUN_ID")) == key]
 
     def end(self) -> None:
         for _ in range(50):
@@ -109,9 +112,8 @@ class World:
             self.strangers.clear()
             if not pids:
                 break
-        while pid := self.shim:
-            os.kill(pid, signal.SIGKILL)
-            eventually(lambda gone=pid: processes.identify(gone) is None)
+        while self.shim:
+            self.kill_shim()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from conftest import World
 from support.plain import as_a_plain_user
 
+from agent_haymaker import processes
 from agent_haymaker.engines import Kept, RunState, shim_socket
 from agent_haymaker.errors import PlatformError
 from agent_haymaker.testing import eventually
@@ -240,10 +241,12 @@ def test_symlinks_in_the_archive_are_not_followed(world, tmp_path):
 
 
 def test_a_run_whose_home_was_removed_under_it_does_not_keep_the_shim_for_ever(world):
-    handle = world.submit("sleep", "0.2").handle
-    shim = world.shim
+    handle = world.python(EXIT_WHEN_TOLD).handle
+    eventually(lambda: world.log(handle) == b"ready")
+    shim = processes.identify(world.shim)
     shutil.rmtree(world.home)
-    eventually(lambda: not os.path.exists(f"/proc/{shim}"))
+    os.kill(handle.token["pid"], signal.SIGUSR1)
+    eventually(lambda: not processes.is_alive(shim))
     assert world.look(handle).state is RunState.LOST
 
 

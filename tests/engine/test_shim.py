@@ -58,11 +58,12 @@ def test_a_new_shim_takes_over_beside_agents_of_a_killed_one(world):
 
 
 def test_the_shim_ends_after_its_last_agent_and_leaves_no_zombie(world):
-    handle = world.shell("exit 0").handle
-    shim = world.shim
+    handle = world.shell("while [ ! -e go ]; do sleep 0.02; done").handle
+    shim = processes.identify(world.shim)
     assert shim
+    (world.home / "agents" / "agent-1" / "go").touch()
     world.wait(handle)
-    eventually(lambda: processes.look(shim) is None or processes.look(shim).dead)
+    eventually(lambda: not processes.is_alive(shim))
     assert not (world.local / "shim.sock").exists()
     assert not shim_socket.is_shim_there(str(world.local))
 
@@ -132,8 +133,7 @@ def test_twenty_submits_of_one_key_from_several_processes_with_no_shim_yet_are_o
         pids.add(int(out))
     assert len(pids) == 1
     starts = world.home / "agents" / key / "starts"
-    eventually(starts.exists)
-    assert starts.read_text().split() == [str(pid) for pid in pids]
+    assert eventually(lambda: starts.read_text().split()) == [str(pid) for pid in pids]
 
 
 @pytest.mark.parametrize("rounds", [8, pytest.param(150, marks=pytest.mark.soak)])
@@ -171,7 +171,7 @@ def test_killing_the_shim_at_random_instants_of_a_submit_never_makes_two_and_nev
             assert again.handle.token["pid"] == alive[0]
             assert world.stop(again.handle, 1).state is RunState.STOPPED
         starts = world.home / "agents" / key / "starts"
-        assert not starts.exists() or len(starts.read_text().split()) == 1
+        assert not starts.exists() or len(starts.read_text().split()) <= 1  # stopped before it wrote, perhaps
 
 
 def dropped(link):
@@ -242,6 +242,7 @@ def test_a_shim_that_hangs_is_unreachable_and_nothing_is_guessed(world, monkeypa
     shim = world.shim
     monkeypatch.setattr("agent_haymaker.engines.shim_socket.ask.__kwdefaults__", {"timeout_seconds": 0.3})
     os.kill(shim, signal.SIGSTOP)
+    eventually(lambda: processes.is_suspended(shim))
     try:
         assert world.look(handle).state is RunState.RUNNING
         found = world.engine.find("some-other-key")

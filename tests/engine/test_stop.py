@@ -56,7 +56,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace_and_not_before(world
     eventually(lambda: b"up" in world.log(handle))
     begun = time.monotonic()
     seen = world.stop(handle, 0.5)
-    assert 0.5 <= time.monotonic() - begun < 5
+    assert time.monotonic() - begun >= 0.5
     assert (seen.state, seen.exit.signal) == (RunState.STOPPED, signal.SIGKILL)
 
 
@@ -85,9 +85,10 @@ def test_grandchildren_in_other_groups_and_sessions_and_daemons_are_ended_too(wo
     born = eventually(lambda: (lambda found: found if len(found) == 8 else None)(list(workspace.glob("born-*"))))
     pids = [int(path.name.removeprefix("born-")) for path in born]
     world.strangers += pids
-    assert all(processes.identify(pid) for pid in pids)
+    family = [processes.identify(pid) for pid in pids]
+    assert all(family)
     assert world.stop(handle).state is RunState.STOPPED
-    assert [pid for pid in pids if processes.identify(pid)] == []
+    assert [member for member in family if processes.is_alive(member)] == []
     world.strangers.clear()
 
 
@@ -152,23 +153,26 @@ def test_what_a_lost_run_left_behind_is_ended_by_a_stop(world):
 
 
 def test_a_stop_that_is_killed_after_its_first_signal_still_reads_as_stopped(world):
-    script = "trap 'echo got it; sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    trap = "echo got it; while [ ! -e go ]; do sleep 0.02; done; exit 0"
+    script = f"trap '{trap}' TERM; echo up; while :; do sleep 0.05; done"
     handle = world.shell(script).handle
     eventually(lambda: b"up" in world.log(handle))
-    with stop_elsewhere(world, handle.key, 5) as other:
+    with stop_elsewhere(world, handle.key, 60) as other:
         eventually(lambda: b"got it" in world.log(handle))
         assert world.engine.find(handle.key).state is RunState.STOPPING
         other.kill()
+    (world.home / "agents" / "agent-1" / "go").touch()
     seen = world.wait(handle)
     assert (seen.state, seen.exit.reason) == (RunState.STOPPED, "stopped")
 
 
 def test_a_stop_that_never_signalled_does_not_hide_a_later_failure(world):
-    handle = world.shell("sleep 0.2; exit 9").handle
+    handle = world.shell("while [ ! -e go ]; do sleep 0.02; done; exit 9").handle
     home = os.open(world.local, os.O_RDONLY)
     claims.append(home, handle.key, {"stop_requested": time.time() - 1000, "grace": 5})
     os.close(home)
     assert world.look(handle).state is RunState.RUNNING
+    (world.home / "agents" / "agent-1" / "go").touch()
     seen = world.wait(handle)
     assert (seen.state, seen.exit.code) == (RunState.FAILED, 9)
 
@@ -275,12 +279,13 @@ def test_an_agent_that_overwrote_its_environment_is_known_by_claim_parent_and_pl
     handle = world.python(OVERWRITE).handle
     eventually((world.home / "agents" / "agent-1" / "up").exists)
     pid = handle.token["pid"]
+    agent = processes.identify(pid)
     world.strangers.append(pid)
     assert processes.run_id_of(pid) is None
     if not shim_lives:
         world.kill_shim()
     assert world.stop(handle, 1).state is RunState.STOPPED
-    assert processes.identify(pid) is None
+    assert not processes.is_alive(agent)
     world.strangers.clear()
 
 

@@ -44,7 +44,7 @@ def follow(name: str, world: World, serve: Serve, **more: str) -> ModelServer:
     assert said.code == 0, f"{said}\n{world.run('logs', manifest['metadata']['name']).out}"
     status = world.run("status", manifest["metadata"]["name"], "-o", "json").json
     assert status["health"] == "Healthy", status
-    eventually(lambda: not [a for a in world.everybody() if a.leads], within=30)
+    eventually(lambda: not [a for a in world.everybody() if a.leads])
     return server
 
 

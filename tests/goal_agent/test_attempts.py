@@ -104,7 +104,7 @@ def test_a_goal_that_is_met_is_not_over_while_an_instruction_waits(agent):
     step = 'touch ready\nwhile ! test -e go; do sleep 0.01; done\ncat "$HAYMAKER_INSTRUCTIONS"'
     slow = f"# X\n\n## Steps\n\n```sh\n{step}\n```\n"
     process = agent.start(slow, max_turns=2)
-    eventually((agent.folder / "ready").exists, within=10)
+    eventually((agent.folder / "ready").exists)
     (agent.folder / "inbox").mkdir()
     (agent.folder / "inbox/0001-a").write_text("And greet.")
     (agent.folder / "go").touch()

@@ -29,7 +29,7 @@ wait
 
 def start_family(agent, goal=HEAD + FAMILY):
     process = agent.start(goal)
-    eventually((agent.folder / "ready").exists, within=10)
+    eventually((agent.folder / "ready").exists)
     return process
 
 

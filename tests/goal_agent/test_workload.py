@@ -58,7 +58,7 @@ async def ended(workload, deployment_id):
         state = await workload.get_status(deployment_id)
         return state if state.status.is_final else None
 
-    return await eventually_async(look, within=15)
+    return await eventually_async(look)
 
 
 def test_a_goal_that_is_met_is_completed_and_its_log_says_so(life):

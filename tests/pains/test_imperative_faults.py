@@ -8,8 +8,6 @@ import sys
 import pytest
 from support.roll import can_roll_pids, innocent_in_place_of
 
-from agent_haymaker.testing import eventually
-
 
 def test_fault_1_a_stop_from_another_process_stops_and_a_cleanup_cleans_up(world):
     world.declare("web")
@@ -39,9 +37,7 @@ def test_fault_2_a_success_is_known_by_its_exit_whatever_the_log_says_last(world
             """,
         )
         world.task(name, name)
-    world.apply()
-    eventually(lambda: not world.agents())
-    world.settle()
+    world.settle("good", "bad")
     assert {r["workload_name"]: r["status"] for r in world.records().values()} == {"good": "completed", "bad": "failed"}
 
 
@@ -59,9 +55,7 @@ def test_fault_3_an_unrelated_process_under_a_reused_pid_does_not_count_as_runni
 @pytest.mark.parametrize(("workload", "status"), [("report", "completed"), ("fail", "failed")])
 def test_fault_4_a_cleanup_works_from_the_end_of_a_run_and_leaves_no_record(world, workload, status):
     world.task("job", workload)
-    world.apply()
-    eventually(lambda: world.starts("job") and not world.agents())
-    world.settle()
+    world.settle("job")
     assert world.record("job")["status"] == status
     world.delete()
     assert world.records() == {}

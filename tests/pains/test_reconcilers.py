@@ -118,13 +118,13 @@ def test_pain_07_a_fix_does_not_wait_for_the_backoff_of_what_it_mends(world):
     assert world.starts("job") == 1
     world.task("job", "report", run=slow)
     world.apply()
-    eventually(lambda: world.lines("reported"), within=10)
+    eventually(lambda: world.lines("reported"))
 
 
 def test_pain_08_a_deletion_ends_in_time_and_twice_does_no_harm(world):
     world.declare("web", "deaf", run={"terminationGracePeriod": "0s"})
     world.apply()
-    eventually(lambda: world.lines("deaf"), within=10)
+    eventually(lambda: world.lines("deaf"))
     world.delete()
     world.check_exactly()
     assert "nothing to do" in world.delete().out
@@ -427,7 +427,7 @@ def test_pain_22_an_interrupted_apply_is_gone_on_with_and_leaves_no_lock(world):
 def test_pain_23_no_child_of_an_agent_is_left_wherever_it_went(world, way):
     world.declare("web", "family", run={"terminationGracePeriod": "1s"})
     world.apply()
-    eventually(lambda: world.lines("family") and len(world.everybody()) == 3, within=10)
+    eventually(lambda: world.lines("family") and len(world.everybody()) == 3)
     groups = {a.env.get("WHO"): a for a in world.everybody()}
     assert None in {a.env.get("WHO") for a in world.everybody()}, groups
     if way == "stop":
@@ -446,7 +446,7 @@ def test_pain_24_attempts_are_counted_on_disk_and_a_task_is_not_rerun_by_default
         world.apply(code=None)
         return "backoffLimit is 2" in world.plan(code=None).out
 
-    eventually(over, within=20)
+    eventually(over)
     world.apply(code=0)
     assert world.starts("once") == 1
     assert world.starts("thrice") == 3

@@ -53,7 +53,7 @@ def test_a_zombie_is_dead(world):
 def test_one_that_ignores_sigterm_ends_after_its_grace(world):
     world.declare("web", "deaf", run={"terminationGracePeriod": "1s"})
     world.apply()
-    eventually(lambda: world.lines("deaf"), within=10)
+    eventually(lambda: world.lines("deaf"))
     world.declare("web", "deaf", desiredState="stopped", run={"terminationGracePeriod": "1s"})
     world.apply()
     world.check_exactly()

@@ -19,8 +19,8 @@ def test_a_run_gets_its_cap_and_what_ends_by_it_is_not_started_again(world):
         "job", "bill", config={"size": 4}, budget={"maxCostUSD": 1.5, "maxTurns": 9}, run={"restartPolicy": "Always"}
     )
     world.apply()
-    eventually(lambda: world.lines("caps.1.5"), within=10)
-    eventually(lambda: not world.everybody(), within=10)
+    eventually(lambda: world.lines("caps.1.5"))
+    eventually(lambda: not world.everybody())
     assert "recorded job: exit code 3" in world.apply().out
     said = world.apply(code=5)
     assert "! blocked job  $1.5 of $1.5 spent" in said.out
@@ -31,13 +31,13 @@ def test_a_run_gets_its_cap_and_what_ends_by_it_is_not_started_again(world):
     assert status["run"]["usage"]["cost_usd"] == 1.5
     world.task("job", "bill", config={"size": 4}, budget={"maxCostUSD": 9}, run={"restartPolicy": "Always"})
     world.apply()
-    eventually(lambda: world.starts("job") == 2, within=10)
-    eventually(lambda: not world.everybody(), within=10)
+    eventually(lambda: world.starts("job") == 2)
+    eventually(lambda: not world.everybody())
 
 
 def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
     world.task("job", "bill", config={"size": 2}, budget={"maxCostUSD": 1.0, **DAY})
-    world.settle()
+    world.settle("job")
     world.task("job", "bill", config={"size": 3}, budget={"maxCostUSD": 1.0, **DAY})
     said = world.apply(code=5)
     assert "its budget for the day is spent: $1.00 of $1.00" in said.out
@@ -63,7 +63,7 @@ def test_the_fleets_budget_is_shared_by_reservation(world):
     world.declare("two", "spend")
     said = world.apply(code=5)
     assert "$2.00 reserved by runs, and a run of it may use $2.00" in said.out
-    eventually(lambda: world.lines("spent"), within=10)
+    eventually(lambda: world.lines("spent"))
     world.check_exactly("one")
     assert "$2.00" in condition(world, "two")["message"] or "$1.50" in condition(world, "two")["message"]
     assert world.record("one")["metadata"]["haymaker"]["run"]["caps"] == {"cost_usd": 2.0}
@@ -90,7 +90,7 @@ def test_a_price_of_the_fleet_makes_the_cost_of_a_run_that_tells_none(world):
         "quiet/quiet.sh", """echo '{"turns": 1, "model": "quill", "usage": {"input_tokens": 500}}' > result.json\n"""
     )
     world.task("job", "quiet")
-    world.settle()
+    world.settle("job")
     [item] = world.run("usage", "-o", "json").json["items"]
     assert (item["costUSD"], item["runsWithUnknownCost"]) == (0.5, 0)
 
@@ -102,7 +102,7 @@ def over(world, name: str) -> str:
         found = world.run("why", name, "-o", "json").json
         return found["reason"] if found["verdict"] == "Overspent" else ""
 
-    return eventually(reason, within=15)
+    return eventually(reason)
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_program_that_goes_on_beyond_its_budget_is_ended_by_the_next_pass(worl
     assert (looked["health"], looked["reason"]) == ("Degraded", "BudgetExceeded"), "before any pass acted on it"
     assert " of 250 tokens used" in condition(world, "waster")["message"]
     world.one("keeper")
-    eventually(lambda: usage_of(world, "keeper") > 250, within=15)
+    eventually(lambda: usage_of(world, "keeper") > 250)
     said = world.apply().out
     assert "stopped waster, its budget is spent: " in said
     assert "keeper" not in said.partition("\n")[0]

@@ -49,7 +49,7 @@ def test_a_prompt_runs_with_the_skills_beside_its_goal_and_again_when_one_change
     assert health() == "Healthy"
     world.write("sweeper/skills/dusting/list.txt", "floor\n")
     assert "skills/dusting/list.txt (changed)" in world.apply("--wait", code=None).out
-    eventually(lambda: health() == "Degraded", within=20)
+    eventually(lambda: health() == "Degraded")
 
 
 DUSTY = "# Dust\n\nDust it.\n\n```sh\n{step}\n```\n\n## Success criteria\n\n- It is clean: `test -s clean`\n"

@@ -30,7 +30,7 @@ def test_a_workspace_full_of_knots_is_recorded_and_deleted(world, hostile):
     hostile("knots", script, artifacts={"paths": ["out/**"]})
     world.plain = True
     world.apply()
-    said = eventually(lambda: (said := world.apply()).out.count("recorded") and said, within=10)
+    said = eventually(lambda: (said := world.apply()).out.count("recorded") and said)
     assert "recorded knots: exit code 0; not kept: out/shut (Permission denied)\n" in said.out
     assert [path.name for path in world.home.glob("runs/*/*/artifacts/out/*")] == ["ok"]
     assert "nothing to do" in world.apply().out
@@ -44,7 +44,7 @@ def test_a_check_that_takes_the_shim_along_decides_nothing_and_leaves_nothing_ru
     checks = [{"name": "harms", "command": ["sh", "-c", once]}, {"name": "good", "command": ["true"]}]
     hostile("job", "exit 0", success={"checks": checks})
     world.apply()
-    failed = eventually(lambda: (said := world.apply(code=None)).code and said, within=10)
+    failed = eventually(lambda: (said := world.apply(code=None)).code and said)
     assert "failed record job: nobody saw how the check harms ended" in failed.err
     assert "recorded job: exit code 0, all checks passed" in world.apply().out
 
@@ -53,9 +53,9 @@ def test_a_check_whose_pass_and_shim_were_killed_is_ended_by_a_delete(world, hos
     stays = f"touch {world.ledger}/up; exec sleep 1000"
     hostile("job", "exit 0", success={"checks": [{"name": "stays", "command": ["sh", "-c", stays]}]})
     world.apply()
-    eventually(lambda: "the next pass records it" in world.run("status", "job").out, within=10)
+    eventually(lambda: "the next pass records it" in world.run("status", "job").out)
     apply = world.popen("apply", "-f", str(world.manifests))
-    eventually((world.ledger / "up").exists, within=20)
+    eventually((world.ledger / "up").exists)
     apply.kill()
     apply.communicate()
     world.kill(world.shim)

@@ -68,7 +68,7 @@ def test_a_changed_config_replaces_and_a_changed_label_does_not(world):
     said = world.apply()
     assert "-/+ replace web" in said.out
     assert "config.size 1 → 2" in said.out
-    eventually(lambda: world.one("web").pid != first, within=5)
+    eventually(lambda: world.one("web").pid != first)
     world.check_exactly("web")
 
 
@@ -103,7 +103,7 @@ def test_on_completion_lets_the_run_end_and_then_replaces(world):
     assert "OnCompletion lets this run end first" in world.apply().out
     assert world.one("job").pid == first
     (world.ledger / "job.go").touch()
-    world.settle()
+    world.settle("job")
     assert world.starts("job") == 2
 
 
@@ -120,7 +120,7 @@ def test_manual_waits_for_the_restart_annotation(world):
     document["metadata"]["annotations"] = {"haymaker/restartedAt": "2026-11-22"}
     path.write_text(json.dumps(document))
     assert "a restart was asked for" in world.apply().out
-    eventually(lambda: world.one("web").pid != first, within=5)
+    eventually(lambda: world.one("web").pid != first)
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_on_failure_runs_again_up_to_its_limit_and_is_given_up(world):
 def test_a_timeout_ends_the_run_although_nothing_of_haymaker_but_the_shim_is_there(world):
     world.task("job", "stay", run={"timeout": "300ms", "terminationGracePeriod": "2s"})
     world.apply()
-    eventually(lambda: not world.agents("job"), within=10)
+    eventually(lambda: not world.agents("job"))
     world.apply()
     assert world.record("job")["error"] == "stopped at its timeout"
 
@@ -221,7 +221,7 @@ def test_checks_see_no_credential_and_a_hanging_one_ends_with_its_tree(world):
     verdicts = {c["name"]: c for c in run_of(world, "job")["checks"]}
     assert verdicts["bare"]["passed"], verdicts
     assert "ended at its timeout of 0.3 s" in verdicts["hangs"]["output"]
-    eventually(lambda: not world.everybody(), within=5)
+    eventually(lambda: not world.everybody())
     assert "hunter2hunter2" not in "".join(str(v) for v in world.snapshot().values())
 
 
@@ -325,7 +325,7 @@ def test_a_program_that_is_missing_is_said_and_tried_again(world):
     )
     script.chmod(0o755)
     world.apply(code=None)
-    eventually(lambda: world.settle() and world.agents(), within=10)
+    eventually(lambda: world.settle() and world.agents())
 
 
 @pytest.mark.parametrize(

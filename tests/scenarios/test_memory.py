@@ -55,7 +55,7 @@ def test_an_agent_at_work_hears_what_it_is_told(world):
     world.write("goal.md", f"# Listen\n\n## Steps\n\n```sh\n{step} > heard.md\ntest -s heard.md\n```\n")
     world.write("learner.yaml", MANIFEST.replace("enable_memory: true", "max_turns: 2"))
     world.apply()
-    eventually(lambda: list(world.home.glob("agents/*/ready")), within=20)  # else its first attempt hears of it
+    eventually(lambda: list(world.home.glob("agents/*/ready")))  # else its first attempt hears of it
     told = world.run("tell", "learner", "Mind the stairs.")
     assert (told.code, told.out) == (0, "queued for learner: it hears of it at the end of its turn\n"), str(told)
     said = world.run("wait", "learner", "--for", "status=completed", "--timeout", "20s")
@@ -72,7 +72,7 @@ def test_what_may_be_told_in_vain_says_what_to_do_instead(world):
     assert told.code == 0, str(told)
     assert "it is no goal agent (its workload is stay), so nobody may ever read inbox/" in told.out
     assert "change its manifest (web.yaml:1) and apply" in told.out
-    eventually(lambda: list(world.home.glob("agents/*/ready")), within=20)
+    eventually(lambda: list(world.home.glob("agents/*/ready")))
     world.write("learner.yaml", MANIFEST.replace("spec: {", "spec: {desiredState: stopped, "))
     world.apply()
     told = world.run("tell", "learner", "Mind the stairs.")

@@ -23,7 +23,7 @@ def test_a_model_that_goes_on_is_ended_by_the_cost_of_its_run(world, serve):
         budget={"maxCostUSD": 1}, env=[{"name": name, "value": value} for name, value in env.items()],
     )  # fmt: skip
     world.apply()
-    eventually(lambda: not world.everybody(), within=30)
+    eventually(lambda: not world.everybody())
     world.apply()
     status = world.run("status", "job", "-o", "json").json
     assert (status["health"], status["reason"]) == ("Degraded", "BudgetExceeded"), world.run("logs", "job").out

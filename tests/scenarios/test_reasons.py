@@ -32,7 +32,7 @@ def tellers(world):
             env = [{"name": "RESULT", "value": result}, {"name": "TOKEN", "valueFrom": {"env": "TOKEN"}}]
             world.task(name, "teller", env=env, run={"restartPolicy": "Never"})
         world.apply()
-        eventually(lambda: not world.everybody(), within=10)
+        eventually(lambda: not world.everybody())
         return world
 
     return declare

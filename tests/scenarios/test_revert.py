@@ -46,7 +46,7 @@ def until(world, word: str) -> str:
         out = world.apply(code=None).out
         return out if word in out else ""
 
-    return eventually(said, within=20)
+    return eventually(said)
 
 
 def status(world) -> dict:

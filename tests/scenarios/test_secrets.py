@@ -90,7 +90,7 @@ def test_no_byte_that_haymaker_writes_or_prints_holds_a_secret(planted):
         logs = world.run("logs", "talker")
         return logs if "said" in logs.out else None
 
-    live = eventually(talk, within=10)
+    live = eventually(talk)
     assert live.out.splitlines()[0] == " ".join(["[redacted]"] * 4), "known by what the live run was started with"
     said.append(live)
     ran = len(world.lines("vault"))
@@ -193,7 +193,7 @@ def test_a_command_that_does_not_end_is_ended_with_all_it_started(tmp_path, monk
         resolve(["sh", "-c", f"echo $$ > pid; {how}"], tmp_path)
     assert time.monotonic() - began < 20
     group = int((tmp_path / "pid").read_text())
-    eventually(lambda: not members(group), within=5)
+    eventually(lambda: not members(group))
 
 
 def members(group: int) -> list[int]:

@@ -21,7 +21,7 @@ def stalled(world, name: str) -> str:
         health, text = standing(world, name)
         return text if health == "Stalled" else ""
 
-    return eventually(message, within=15)
+    return eventually(message)
 
 
 def test_a_silent_run_is_stalled_wherever_one_looks_and_no_look_writes(world):

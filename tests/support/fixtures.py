@@ -25,4 +25,4 @@ def world(tmp_path: Path) -> Iterator[World]:
         assert not left, f"left over: {left}"
     finally:
         world.end()
-        eventually(lambda: not world.shim, within=10)
+        eventually(lambda: not world.shim)

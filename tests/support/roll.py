@@ -46,7 +46,7 @@ def innocent_in_place_of(world: World, who: str) -> Iterator[subprocess.Popen[by
         agent = world.one(who)
         world.kill(world.shim)
         world.kill(agent.pid)
-        eventually(lambda pid=agent.pid: processes.look(pid) is None, within=30)  # whoever inherited it reaps it
+        eventually(lambda pid=agent.pid: processes.look(pid) is None)  # whoever inherited it reaps it
         process = _try_pid(agent.pid)
         if process is not None:
             break

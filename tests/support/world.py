@@ -21,6 +21,7 @@ from agent_haymaker import processes
 from agent_haymaker.testing import eventually
 from reconciler.inventory import load_inventory
 from support.plain import drop_for_good
+from support.table import environ_of
 
 SCRIPT = Path(sys.executable).parent / "haymaker"
 AGENT = Path(__file__).with_name("agent.py")
@@ -159,7 +160,7 @@ class World:
             stderr=subprocess.PIPE,
         )
 
-    def run(self, *args: str, within: float = 60.0, **env: str) -> Said:
+    def run(self, *args: str, within: float = 120.0, **env: str) -> Said:
         """Run one command to its end. A traceback in what it says fails the test."""
         process = self.popen(*args, **env)
         try:
@@ -173,7 +174,7 @@ class World:
         assert "fault in haymaker" not in said.err + said.out, str(said)
         return said
 
-    def apply(self, *args: str, code: int | None = 0, within: float = 60.0, **env: str) -> Said:
+    def apply(self, *args: str, code: int | None = 0, within: float = 120.0, **env: str) -> Said:
         said = self.run("apply", "-f", str(self.manifests), "--yes", *args, within=within, **env)
         assert code is None or said.code == code, str(said)
         return said
@@ -188,14 +189,15 @@ class World:
         assert code is None or said.code == code, str(said)
         return said
 
-    def settle(self, *args: str, within: float = 20.0) -> Said:
-        """Apply until there is nothing to do: a task that runs comes to rest, a service is up."""
+    def settle(self, *ended: str) -> Said:
+        """Apply until there is nothing to do, and the runs of these tasks are on record as ended."""
 
         def quiet() -> Said | None:
-            said = self.apply(*args)
-            return said if "nothing to do" in said.out else None
+            said = self.apply()
+            at_rest = all(self.record(name)["status"] in ("completed", "failed") for name in ended)
+            return said if at_rest and "nothing to do" in said.out else None
 
-        return eventually(quiet, within=within)
+        return eventually(quiet)
 
     # ---- what runs
 
@@ -211,7 +213,7 @@ class World:
         """Every live process that carries a run id of this install, children of agents and checks too."""
         install, found = self.install, []
         for pid in (int(n) for n in os.listdir("/proc") if n.isdigit()):
-            env = processes.read_environ(pid) or {}
+            env = environ_of(pid)
             run_id = env.get("HAYMAKER_RUN_ID", "")
             mine = (install and run_id.startswith(f"{install}.")) or env.get("LEDGER") == str(self.ledger)
             row = processes.look(pid) if mine else None
@@ -226,10 +228,11 @@ class World:
         """The one live agent of a name, once it has come so far as to run its own program."""
 
         def begun() -> Agent | None:
-            found = [a for a in self.agents(who) if any(str(a.pid) in line for line in self.lines("starts"))]
+            told = {tuple(line.split()) for line in self.lines("starts")}
+            found = [a for a in self.agents(who) if (a.who, a.run_id, str(a.pid)) in told]
             return found[0] if len(found) == 1 else None
 
-        return eventually(begun, within=15)
+        return eventually(begun)
 
     def lines(self, file: str) -> list[str]:
         try:
@@ -238,13 +241,12 @@ class World:
             return []
 
     def starts(self, who: str) -> int:
-        """How often a name was started; who lives and has not told it yet is given a moment to."""
+        """How often a name was started; who lives and has not told it yet is waited for."""
 
         def told() -> set[str]:
             return {line.split()[1] for file in ("starts", "violations") for line in self.lines(file)}
 
-        with suppress(AssertionError):
-            eventually(lambda: {agent.run_id for agent in self.agents(who)} <= told(), within=5)
+        eventually(lambda: {agent.run_id for agent in self.agents(who)} <= told())
         return sum(1 for line in self.lines("starts") if line.split()[0] == who)
 
     @property
@@ -263,7 +265,7 @@ class World:
         process = processes.identify(pid)
         assert process is not None, f"pid {pid} was to be killed, and is not there"
         os.kill(pid, signum)
-        eventually(lambda: not processes.is_alive(process), within=10)
+        eventually(lambda: not processes.is_alive(process))
 
     def stranger(self, *argv: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a process that is none of haymaker's; it ends with the test."""
