@@ -12,7 +12,7 @@ from agent_haymaker.testing import eventually
 def both(world, first, second):
     """Start two commands at the same time and give how each ended."""
     running = [world.popen(*first), world.popen(*second)]
-    said = [p.communicate(timeout=90) for p in running]
+    said = [p.communicate(timeout=180) for p in running]
     for _, err in said:
         assert b"Traceback" not in err, err
     return [(p.returncode, out.decode() + err.decode()) for p, (out, err) in zip(running, said, strict=True)]
@@ -51,18 +51,21 @@ def test_of_two_applies_at_once_none_ever_starts_a_second_agent(world):
 
 
 def test_an_apply_during_a_delete_is_refused_and_the_delete_ends_everything(world):
-    world.declare("web", "deaf", run={"terminationGracePeriod": "1s"})
+    world.declare("web", "deaf", run={"terminationGracePeriod": "10m"})
     world.apply()
-    eventually(lambda: world.lines("deaf"))  # so that the delete takes its whole grace
+    eventually(lambda: world.lines("deaf"))  # so that the delete waits until somebody else ends it
     delete = world.popen("delete", "-f", str(world.manifests), "--yes")
     eventually(lambda: (world.home / "locks/pass.lock").read_bytes())
     said = world.apply(code=6)
     assert "`haymaker delete`" in said.err
     assert delete.poll() is None, "the delete was over before the apply was tried"
-    waited = world.apply("--lock-timeout", "30s")
-    assert delete.wait(30) == 0
-    delete.communicate()
-    assert "deployed web" in waited.out
+    waiting = world.popen("apply", "-f", str(world.manifests), "--yes", "--lock-timeout", "2m")
+    world.kill(world.one("web").pid)
+    delete.communicate(timeout=120)
+    assert delete.returncode == 0
+    assert b"deployed web" in waiting.communicate(timeout=120)[0]
+    world.declare("web", "deaf", run={"terminationGracePeriod": "0s"})
+    world.apply()
     world.check_exactly("web")
 
 
@@ -71,7 +74,8 @@ def test_a_lock_whose_holder_was_killed_is_free_at_once(world):
     world.apply()
     eventually(lambda: world.lines("deaf"))
     delete = world.popen("delete", "-f", str(world.manifests), "--yes")
-    eventually(lambda: "stop_requested" in world.claim_path(world.one("web").run_id).read_text())
+    claim = world.claim_path(world.one("web").run_id)
+    eventually(lambda: "stop_requested" in claim.read_text())
     delete.send_signal(signal.SIGKILL)
     delete.communicate()
     world.delete("--lock-timeout", "0s")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from contextlib import suppress
 
@@ -37,8 +39,14 @@ def remove_home(world):
 
 def test_agents_whose_home_was_removed_are_ended_and_the_next_apply_starts_them_anew(deployed):
     world, install = deployed, f"{deployed.install}."
-    remove_home(world)
-    world.apply(code=5)  # at once, so the old ones still run
+    shim = world.shim
+    os.kill(shim, signal.SIGSTOP)
+    eventually(lambda: processes.is_suspended(shim))
+    try:
+        remove_home(world)
+        world.apply(code=5)  # before the shim has seen it, so the old ones still run
+    finally:
+        os.kill(shim, signal.SIGCONT)
     world.check_once()
     eventually(lambda: not processes.live_run_ids(install, str(world.home)))  # clan's descendants too
     assert "deployed web" in world.apply("--only", "web").out

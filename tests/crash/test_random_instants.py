@@ -16,6 +16,7 @@ from contextlib import suppress
 import pytest
 
 from agent_haymaker import processes
+from agent_haymaker.testing import eventually
 
 EXTERNAL = "ext"
 
@@ -30,6 +31,7 @@ class Chaos:
         self.colours = {"web": "c0", "api": "c0", "once": "c0", EXTERNAL: "c0"}
         self.generations = {EXTERNAL: 1}  # how often a start of it was asked for
         self.doubted = False
+        self.dying = []
         world.fleet(sync={"prune": True, "maxDeletions": "100%"})
         for name in self.colours:
             self.declare(name)
@@ -64,8 +66,9 @@ class Chaos:
             self.colours[name] = self.colours[name] or "c"
         elif what == "die":
             for agent in self.world.agents(name):
-                with suppress(ProcessLookupError):
-                    os.kill(agent.pid, signal.SIGKILL)
+                if process := processes.identify(agent.pid):
+                    processes.send_signal(process, signal.SIGKILL)
+                    self.dying.append(process)
             return
         self.declare(name)
 
@@ -88,10 +91,11 @@ class Chaos:
                 apply.kill()
             elif processes.is_alive(shim):
                 os.kill(pid, signal.SIGKILL)
-        apply.communicate(timeout=60)
+        apply.communicate(timeout=120)
 
     def converge(self):
         """Apply until nothing is left to do, and hold the world against what is declared."""
+        eventually(lambda: not any(processes.is_alive(process) for process in self.dying))
         for _ in range(3):
             said = self.world.apply(code=None)
             assert said.code in (0, 5), str(said)

@@ -10,6 +10,7 @@ import shutil
 import sys
 
 import pytest
+from crash.scenarios import INJECT
 from support.world import AGENT
 
 from agent_haymaker.testing import eventually
@@ -177,11 +178,13 @@ def test_a_timeout_ends_the_run_although_nothing_of_haymaker_but_the_shim_is_the
 
 def test_a_timeout_is_kept_by_the_next_pass_where_the_shim_was_killed(world):
     there = {"name": "there", "file": {"path": "report.md"}}
-    world.task("job", "stay", run={"timeout": "2s", "terminationGracePeriod": "2s"}, success={"checks": [there]})
+    world.task("job", "stay", run={"timeout": "1h"}, success={"checks": [there]})
     world.apply()
     world.one("job")
     world.kill(world.shim)
-    why = eventually(lambda: (said := world.run("why", "job", "-o", "json").json)["verdict"] == "Overtime" and said)
+    world.env |= {"PYTHONPATH": INJECT, "CLOCK_AHEAD": "7200"}
+    why = world.run("why", "job", "-o", "json").json
+    assert why["verdict"] == "Overtime"
     assert (why["observed"]["health"], why["observed"]["reason"]) == ("Degraded", "Timeout")
     said = world.apply()
     assert "stopped job at its timeout\nrecorded job: stopped at its timeout, failed: there\n" in said.out

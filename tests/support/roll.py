@@ -39,14 +39,20 @@ def _try_pid(pid: int) -> subprocess.Popen[bytes] | None:
     return None
 
 
+def _is_free_of(old: processes.ProcessId) -> bool:
+    row = processes.look(old.pid)
+    return row is None or row.started != old.started
+
+
 @contextlib.contextmanager
 def innocent_in_place_of(world: World, who: str) -> Iterator[subprocess.Popen[bytes]]:
     """Kill an agent and its shim, and give an innocent process that has the agent's pid from then on."""
     for _ in range(5):
-        agent = world.one(who)
+        agent = processes.identify(world.one(who).pid)
+        assert agent is not None
         world.kill(world.shim)
         world.kill(agent.pid)
-        eventually(lambda pid=agent.pid: processes.look(pid) is None)  # whoever inherited it reaps it
+        eventually(lambda old=agent: _is_free_of(old))  # whoever inherited it reaps it
         process = _try_pid(agent.pid)
         if process is not None:
             break

@@ -6,6 +6,8 @@ each is written down, one a line: its kind and what it was about. With CRASH_AT=
 at the N-th, before it is made, or right after it with CRASH_WHEN=after. CRASH_AT=KIND:N counts those of one kind.
 Effects of its forked children count only with CRASH_FORKS=yes, as parts of one whole.
 
+With CLOCK_AHEAD=SECONDS it is so much later for it, and every process so much older.
+
 Without these variables it does nothing at all.
 """
 
@@ -17,6 +19,7 @@ AT = int(NUMBER)
 AFTER = os.environ.pop("CRASH_WHEN", "before") == "after"
 LOG = os.environ.pop("CRASH_LOG", "")
 FORKS = os.environ.pop("CRASH_FORKS", "") == "yes"
+AHEAD = float(os.environ.pop("CLOCK_AHEAD", "0"))
 
 
 def install() -> None:
@@ -116,3 +119,9 @@ def install() -> None:
 
 if AT or LOG:
     install()
+if AHEAD:
+    import time
+
+    now, of = time.time, time.clock_gettime
+    time.time = lambda: now() + AHEAD
+    time.clock_gettime = lambda clock: of(clock) + (AHEAD if clock == time.CLOCK_BOOTTIME else 0)
