@@ -249,7 +249,7 @@ asyncio.run(main())
 """
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     writers = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(4)]
-    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
+    assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
     assert load("mailer-00000001").metadata == {"haymaker": {"fleet": "prod"}, "n": 14}
 
 

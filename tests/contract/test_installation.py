@@ -91,7 +91,7 @@ def test_the_install_has_one_id_for_ever(tmp_path):
         )
         for _ in range(4)
     ]
-    said = {child.communicate(timeout=30)[0].strip() for child in children}
+    said = {child.communicate(timeout=120)[0].strip() for child in children}
     assert said == {install_id(tmp_path / "home")}
     assert len(said.pop()) == 8
     assert os.listdir(tmp_path / "home") == ["install"]

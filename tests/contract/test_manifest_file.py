@@ -232,7 +232,7 @@ def test_the_envelope_says_the_same_as_the_flat_form(read):
         read("apiVersion: haymaker/v1\nkind: Workload\nmetadata: {name: a}\nspec:\n  version: '1'\n  type: odd\n")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     text=st.one_of(
         st.text(max_size=80), st.binary(max_size=80), st.text(alphabet="ab:-[]{}&*!|>'\"\n \t#0.", max_size=60)

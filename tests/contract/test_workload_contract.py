@@ -115,9 +115,8 @@ def test_a_launched_agent_outlives_the_process_that_deployed_it_and_another_ends
 
             await eventually_async(said)
             assert [line async for line in workload.get_logs(deployment_id, lines=1)] == ["started"]
-            agents = [pid for pid in pids_of(deployment_id) if b"sleep" in cmdline(pid)]
             if sys.platform == "linux":
-                assert agents
+                agents = await eventually_async(lambda: [p for p in pids_of(deployment_id) if b"sleep" in cmdline(p)])
                 assert all(b"hunter2" not in environ(pid) for pid in agents)
             assert await workload.stop(deployment_id)
             assert pids_of(deployment_id) == []

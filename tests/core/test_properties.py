@@ -149,7 +149,7 @@ def apply_plan(plan, want, seen):
 
 
 @given(wants(), worlds())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_few_passes_lead_to_rest(want, seen):
     """Apply twice plans nothing: once what a first pass could not know is on record, the next plan is empty."""
     world = seen
@@ -163,14 +163,14 @@ def test_a_few_passes_lead_to_rest(want, seen):
 
 
 @given(wants(), worlds())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_doubt_is_never_touched(want, seen):
     touched = {n for a in decide(want, seen).actions for n in (a.name, a.old_name)}
     assert not touched & {n for n, o in seen.items() if o.doubt or o.phase is RunPhase.UNREACHABLE}
 
 
 @given(wants(), worlds())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_no_name_ever_has_two_live_runs(want, seen):
     live = {n for n, o in seen.items() if o.phase in (RunPhase.RUNNING, RunPhase.UNREACHABLE)}
     for action in decide(want, seen).actions:
@@ -184,7 +184,7 @@ def test_no_name_ever_has_two_live_runs(want, seen):
 
 
 @given(wants(), worlds(), st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_order_of_the_input_does_not_matter(want, seen, rng: random.Random):
     def shuffled(items):
         pairs = list(items.items())
@@ -195,7 +195,7 @@ def test_the_order_of_the_input_does_not_matter(want, seen, rng: random.Random):
 
 
 @given(wants(), worlds())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_what_is_held_is_started_by_no_plan(want, seen):
     """A digest that failed stays put for as long as its manifest asks for it, and for a way back."""
     held = {n: o.held for n, o in seen.items() if n in want and want[n].auto_revert and o.held == want[n].digest}
@@ -207,7 +207,7 @@ def test_what_is_held_is_started_by_no_plan(want, seen):
 
 
 @given(wants(), worlds())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_only_our_own_unprotected_orphans_are_deleted_and_never_unasked(want, seen):
     for action in decide(want, seen).actions:
         if action.verb is Verb.DELETE:
@@ -220,7 +220,7 @@ def test_only_our_own_unprotected_orphans_are_deleted_and_never_unasked(want, se
 
 
 @given(wants(), worlds())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_deployment_is_either_acted_on_or_accounted_for(want, seen):
     plan = decide(want, seen)
     spoken = {a.name for a in plan.actions} | {a.old_name for a in plan.actions} | {i.name for i in plan.left}
@@ -229,7 +229,7 @@ def test_every_deployment_is_either_acted_on_or_accounted_for(want, seen):
 
 
 @given(wants())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_dependencies_start_in_order(want):
     numbers = {a.name: a for a in decide(want, {}).actions if a.starts}
     for name, action in numbers.items():

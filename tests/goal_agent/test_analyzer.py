@@ -220,7 +220,7 @@ BULLETS = st.sampled_from(["- ", "* ", "+ ", "1. ", "7) "])
 WORDS = st.text("abc xyz`*_<>&!#|~:.é", min_size=1, max_size=20).map(lambda text: f"word {text}".strip())
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(BULLETS, st.lists(st.tuples(BEGINNINGS, WORDS), min_size=1, max_size=6), st.booleans())
 def test_every_list_item_under_success_criteria_is_a_criterion(bullet, items, loose):
     listed = ("\n\n" if loose else "\n").join(f"{bullet}{beginning}{words}" for beginning, words in items)
@@ -229,7 +229,7 @@ def test_every_list_item_under_success_criteria_is_a_criterion(bullet, items, lo
     assert [c.line for c in goal.criteria] == sorted(c.line for c in goal.criteria)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="`\r"), max_size=30), max_size=8))
 def test_what_stands_in_a_fence_is_never_a_heading_and_stays_verbatim(lines):
     code = "".join(f"{line}\n" for line in ["# Success Criteria", "## Goal", "- [ ] no criterion", *lines])
@@ -238,7 +238,7 @@ def test_what_stands_in_a_fence_is_never_a_heading_and_stays_verbatim(lines):
     assert goal.steps[0].code == code.replace("\x00", "\ufffd")
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_a_goal_or_refused_with_their_place(content):
     with tempfile.NamedTemporaryFile() as file:
@@ -269,7 +269,7 @@ SPACE = ["\n", "\r\n", "\t", "    ", "\x00", "\ufeff", "é"]
 FRAGMENTS = st.sampled_from([*STRUCTURE, *CODE, *SPACE])
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=30).map("".join))
 def test_any_text_is_read_the_same_twice_or_refused_with_its_place(text):
     try:

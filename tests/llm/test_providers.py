@@ -114,7 +114,7 @@ def test_an_answer_that_never_comes_ends_at_the_deadline(ask, serve):
     began = time.monotonic()
     with pytest.raises(LLMProviderError, match="no answer"):
         ask.with_config(config)
-    assert 0.3 <= time.monotonic() - began < 30  # the SDK may have to be imported first; its own limit is minutes
+    assert 0.3 <= time.monotonic() - began < 60  # the SDK may have to be imported first; its own limit is minutes
 
 
 def test_a_wrong_endpoint_is_named(ask, serve):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.digest import diff_specs, in_place_digest, spec_digest
@@ -151,7 +151,7 @@ def test_the_value_of_a_secret_is_nowhere(goal: Fleet, monkeypatch: pytest.Monke
         assert b"topsecret" not in cache.read_bytes()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.sets(st.sampled_from([(key, None) for key in DEFAULTS] + [("run", key) for key in DEFAULTS["run"]])))  # type: ignore[attr-defined]  # run is a map
 def test_a_default_written_out_means_the_same_as_left_out(goal: Fleet, chosen: set[tuple[str, str | None]]) -> None:
     goal.deploy("mailer", "workload: analyst")

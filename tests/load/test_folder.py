@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plain import as_a_plain_user
 
@@ -292,9 +292,7 @@ _json = st.recursive(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=150)
 @given(st.lists(_words, max_size=14), st.binary(max_size=60))
 def test_whatever_a_file_holds_loading_names_problems_and_nothing_else(
     fleet: Fleet, words: list[str], tail: bytes
@@ -307,9 +305,7 @@ def test_whatever_a_file_holds_loading_names_problems_and_nothing_else(
         assert "good" in loaded.desired or loaded.problems
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["Deployment", "Fleet", "Workload", None]),
     st.dictionaries(

@@ -165,7 +165,7 @@ def _schema(depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from("ab"), _entry(depth), min_size=1, max_size=2)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_schema(), st.dictionaries(st.sampled_from("abc"), _value, max_size=3))
 def test_the_dialect_accepts_what_its_json_schema_accepts(schema: dict[str, Any], config: dict[str, Any]) -> None:
     assert not list(check_schema(schema))
