@@ -16,7 +16,7 @@ import pytest
 from model_server import FOREVER, Turn, Usage, When, cut, fail, hang, say
 
 from agent_haymaker.testing import eventually
-from goal_agent.tree_suite import LONG_SECONDS, TreeSuite
+from goal_agent.tree_suite import LONG_SECONDS, TreeSuite, is_alive
 
 if TYPE_CHECKING:
     from model_server import ModelServer
@@ -200,8 +200,7 @@ class DriverSuite(Driving, TreeSuite):
         done = self.agent.finish(process)
         assert (done.code, done.result["verdict"]) == (143, "stopped"), done.log
         assert done.closing[0].startswith("Goal not achieved: SIGTERM")
-        left = [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-        assert not left
+        assert not [p for p in below if is_alive(p)]
         again = self.agent.finish(self.agent.launch("main.py"))
         assert again.code == 0, again.log
         assert [e["resumed"] for e in self.kinds(again, "session")] == [self.resumes]
@@ -217,7 +216,7 @@ class DriverSuite(Driving, TreeSuite):
         process.terminate()
         done = self.agent.finish(process)
         assert (done.code, done.result["verdict"]) == (143, "stopped")
-        assert not [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert not [p for p in below if is_alive(p)]
 
     @pytest.mark.slow
     def test_a_tool_finds_the_provider_s_key_in_no_environment_and_no_file(self) -> None:

@@ -107,7 +107,7 @@ def test_the_board_serves_the_page_and_ends_in_order(demo, source):
     with opener.open(address) as answer:
         assert answer.read() == b"<h1>Here</h1>"
     board.send_signal(signal.SIGTERM)
-    assert board.wait(10) == 0
+    assert board.wait(60) == 0
 
 
 def test_the_data_tells_the_story_that_the_manifests_promise():

@@ -44,7 +44,7 @@ def here(tmp_path, monkeypatch):
 def start(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     words = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | env
     return subprocess.run(
-        [sys.executable, str(folder / "main.py")], capture_output=True, text=True, env=words, cwd="/", timeout=60
+        [sys.executable, str(folder / "main.py")], capture_output=True, text=True, env=words, cwd="/", timeout=120
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.fixtures import world as world
 
 from agent_haymaker.testing import eventually
-from goal_agent.tree_suite import TreeSuite
+from goal_agent.tree_suite import TreeSuite, is_alive
 
 HEAD = "# Sample\n\n## Goal\n\nDo it.\n\n## Steps\n\n"
 
@@ -25,6 +25,21 @@ touch ready
 wait
 ```
 """
+
+
+PATIENT = """
+from haymaker_goal_agent.children import Children
+Children.__init__.__defaults__ = (600.0,)
+"""
+
+
+@pytest.fixture
+def patient(agent, tmp_path):
+    """An agent that gives whoever resists a stop ten minutes: a test that waits them out does not end."""
+    (tmp_path / "patient").mkdir()
+    (tmp_path / "patient/sitecustomize.py").write_text(PATIENT)
+    agent.env["PYTHONPATH"] = f"{tmp_path}/patient:{agent.env['PYTHONPATH']}"
+    return agent
 
 
 def start_family(agent, goal=HEAD + FAMILY):
@@ -64,7 +79,8 @@ def test_a_step_may_end_in_order(agent):
     assert not (agent.folder / "never").exists()
 
 
-def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, is_gone):
+def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(patient, is_gone):
+    agent = patient
     step = "trap 'touch asked' TERM\necho $$ > pids\ntouch ready\nwhile :; do sleep 0.05 || :; done"
     goal = f"{HEAD}```sh\n{step}\n```\n"
     process = start_family(agent, goal)
@@ -73,7 +89,6 @@ def test_a_second_stop_waits_no_longer_for_a_step_that_ignores_the_first(agent, 
     process.terminate()
     done = agent.finish(process)
     assert (done.code, done.result["verdict"]) == (143, "stopped")
-    assert done.result["seconds"] < 4, "the grace of five seconds was not waited out"
     assert is_gone(pids_of(agent)[0])
 
 
@@ -105,21 +120,21 @@ def test_a_stop_mid_check_ends_the_check(agent, is_gone):
 
 
 def test_a_tree_that_keeps_forking_while_it_is_stopped_is_ended(agent):
-    goal = HEAD + "```sh\ntouch ready\nwhile :; do (setsid sleep 60.4142 &) ; sleep 0.002; done\n```\n"
+    seconds = f"60.{os.urandom(4).hex().translate(str.maketrans('abcdef', '123456'))}"  # of this test alone
+    goal = HEAD + f"```sh\ntouch ready\nwhile :; do (setsid sleep {seconds} &) ; sleep 0.002; done\n```\n"
     process = start_family(agent, goal)
     process.terminate()
     assert agent.finish(process).code == 143
     import psutil
 
-    left = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "60.4142"]]
-    assert [p for p in left if p.status() != psutil.STATUS_ZOMBIE] == []
+    left = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", seconds]]
+    assert [p for p in left if is_alive(p)] == []
 
 
-def test_a_plain_stop_of_an_idle_step_is_quick(agent):
-    process = start_family(agent, HEAD + "```sh\ntouch ready\nsleep 60\n```\n")
+def test_no_grace_is_waited_out_where_nothing_resists(patient):
+    process = start_family(patient, HEAD + "```sh\ntouch ready\nsleep 60\n```\n")
     process.terminate()
-    done = agent.finish(process)
-    assert done.result["seconds"] < 4, "no grace is waited out where nothing resists"
+    assert patient.finish(process).code == 143
 
 
 def test_a_stop_that_reaches_the_step_first_is_a_stop_all_the_same(agent):
@@ -137,7 +152,7 @@ def test_a_disk_that_refuses_ends_the_run_and_leaves_nothing_running(agent, is_g
     process = subprocess.Popen(
         ["sh", "main.sh", sys.executable, "main.py"], cwd=agent.folder, env=agent.env, stdout=subprocess.PIPE, text=True
     )
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.splitlines()[-2:] == ["Goal not achieved: the agent cannot go on: File too large", "Exit code: 1"]
     assert is_gone(pids_of(agent)[0])
