@@ -40,7 +40,7 @@ def started(tmp_path):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == code, f"haymaker {command} ended with {done.returncode}\n{done.stdout}{done.stderr}"

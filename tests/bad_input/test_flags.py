@@ -22,7 +22,7 @@ def test_a_wrong_command_line_is_told_what_where_and_how(case: str, tmp_path: Pa
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HAYMAKER_")}
     env = kept | {"HAYMAKER_HOME": str(home), "NO_COLOR": "1"} | CASES[case].get("env", {})
     done = subprocess.run(
-        [*PROGRAM, *CASES[case]["args"]], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=60
+        [*PROGRAM, *CASES[case]["args"]], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120
     )
     expected = FOLDER / "expected" / f"{case.replace(' ', '-')}.txt"
     if os.environ.get("GOLDEN"):

@@ -84,7 +84,7 @@ class Cli:
 
     def __call__(self, *words: str, **env: str) -> Result:
         done = subprocess.run(
-            [*PROGRAM, *words], capture_output=True, text=True, env=self.env | env, cwd=self.folder.parent, timeout=60
+            [*PROGRAM, *words], capture_output=True, text=True, env=self.env | env, cwd=self.folder.parent, timeout=120
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Result(done.returncode, done.stdout, done.stderr)
@@ -110,7 +110,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A fleet at rest: a service that runs, a task that met its goal, one that failed. Only look at it."""
     cli = make_cli(tmp_path_factory.mktemp("shop"))
     try:
-        applied = cli("apply", "-f", "manifests", "--wait", "--timeout", "30s")
+        applied = cli("apply", "-f", "manifests", "--wait", "--timeout", "120s")
         assert cli("list", "-o", "name").out == "keeper\nloser\nreporter\n", applied.err
         yield cli
     finally:

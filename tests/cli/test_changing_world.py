@@ -68,9 +68,9 @@ def test_why_tells_a_change_before_it_is_applied(own: Cli) -> None:
 
 def test_waiting_ends_when_another_process_deletes(own: Cli) -> None:
     assert own("apply", "-f", "manifests").code == 0
-    waiting = own.popen("wait", "keeper", "--for", "deleted", "--timeout", "30s")
+    waiting = own.popen("wait", "keeper", "--for", "deleted", "--timeout", "120s")
     assert own("delete", "-f", "manifests", "--yes").code == 0
-    out, err = waiting.communicate(timeout=20)
+    out, err = waiting.communicate(timeout=120)
     assert (waiting.returncode, out, err) == (0, "keeper: deleted\n", "")
     assert "removed" in own("runs", "keeper", "-o", "wide").out
     assert own("logs", "keeper", "-n", "1").code == 0
@@ -169,9 +169,7 @@ def test_what_waits_in_vain_says_so_and_ends_a_wait_for_it(own: Cli) -> None:
 
 def test_a_run_that_ended_unrecorded_says_that_a_pass_is_missing(own: Cli) -> None:
     assert own("apply", "-f", "manifests").code == 0
-    assert eventually(
-        lambda: own("wait", "reporter", "--for", "status=completed", "--timeout", "5s").code == 0, within=10
-    )
+    assert own("wait", "reporter", "--for", "status=completed", "--timeout", "100s").code == 0
     waited = own("wait", "reporter", "--for", "condition=GoalMet", "--timeout", "200ms")
     assert waited.code == 4
     assert "run `haymaker apply`" in waited.err
@@ -222,7 +220,7 @@ spec: {workload: shell, config: {line: "LINE"}}
 @pytest.mark.slow
 def test_a_deleted_deployment_is_remembered_and_its_successor_counts_on(tmp_path: Path) -> None:
     cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo first"))
-    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")
+    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "120s")
     assert cli(*apply).code == 0
     first = json.loads(cli("status", "job", "-o", "json").out)["id"]
     assert cli("delete", "-f", "manifests", "--yes").code == 0
@@ -258,7 +256,7 @@ def test_a_deleted_deployment_is_remembered_and_its_successor_counts_on(tmp_path
 @pytest.mark.slow
 def test_an_old_name_leads_to_the_new_one(tmp_path: Path) -> None:
     cli = make_cli(tmp_path, ONE.replace("NAME", "job").replace("LINE", "echo same"))
-    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "30s")
+    apply = ("apply", "-f", "manifests", "--wait", "--timeout", "120s")
     assert cli(*apply).code == 0
     for old, new in (("job", "task"), ("task", "errand")):
         text = ONE.replace("NAME}", f"{new}}}").replace("LINE", "echo same")

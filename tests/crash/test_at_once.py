@@ -25,7 +25,7 @@ def apply_args(world, *more):
 def race(world, rounds):
     refused = 0
     for number in range(rounds):
-        patient = ("--lock-timeout", "60s") if number % 2 else ()
+        patient = ("--lock-timeout", "2m") if number % 2 else ()
         world.declare("web", config={"colour": f"shade {number}"})
         before = world.starts("web")
         ended = both(world, apply_args(world, *patient), apply_args(world, *patient))

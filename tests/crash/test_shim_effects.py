@@ -33,7 +33,7 @@ def fragile_shim(world, number):
     env = {"PATH": os.defpath, "CRASH_AT": str(number), "CRASH_LOG": str(log), "CRASH_FORKS": "yes"}
     command = [sys.executable, "-I", "-S", "-c", RUN, shim.__file__, local]
     # It lets go of its stdout once it listens, or dies.
-    subprocess.run(command, env=env, cwd="/", stdout=subprocess.PIPE, timeout=20, check=False)
+    subprocess.run(command, env=env, cwd="/", stdout=subprocess.PIPE, timeout=60, check=False)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             link = stack.enter_context(shim_socket.connect(local))

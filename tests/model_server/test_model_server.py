@@ -31,7 +31,7 @@ BODIES = {
 
 def post(server: ModelServer, path: str, body: object, **headers: str) -> tuple[http.client.HTTPResponse, str]:
     """Send one request on a connection of its own; give the answer and its text."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     try:
         connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **headers})
         answer = connection.getresponse()
@@ -88,7 +88,7 @@ def test_an_answer_that_hangs_ends_with_the_server():
     eventually(lambda: server.asked)
     assert client.is_alive()
     server.close()
-    client.join(5)
+    client.join(60)
     assert errors
 
 
@@ -143,7 +143,7 @@ def test_it_runs_as_a_process_of_its_own(tmp_path):
         text=True,
     ) as process:
         assert process.stdout
-        connection = http.client.HTTPConnection(urlsplit(process.stdout.readline().strip()).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(process.stdout.readline().strip()).netloc, timeout=60)
         connection.request("POST", "/v1/responses", json.dumps(BODIES["/v1/responses"]))
         answer = json.loads(connection.getresponse().read())
         connection.close()

@@ -109,7 +109,7 @@ def test_fault_6_a_goal_is_found_beside_its_manifest_wherever_the_command_runs(w
     world.task("job", "goal-agent", goal={"file": "goals/goal.md"})
     (world.folder / "goals").mkdir()
     (world.folder / "goals" / "goal.md").write_text("# another goal, beside the caller\n")
-    world.apply("--wait", "--timeout", "30s")
+    world.apply("--wait", "--timeout", "120s")
     workspace = world.home / "agents" / world.entries()["job"]["id"]
     assert (workspace / "prompt.md").read_text().startswith("# A goal\n")
     assert (workspace / "hello.txt").exists()

@@ -102,8 +102,8 @@ def test_pain_06_no_wait_is_without_end_and_none_keeps_others_out(world):
     world.task("job", "work")
     waiting = world.popen("apply", "-f", str(world.manifests), "--yes", "--wait", "--timeout", "4s")
     agent = world.one("job")
-    assert "nothing to do" in world.apply("--lock-timeout", "10s").out
-    assert waiting.wait(30) == 4
+    assert "nothing to do" in world.apply("--lock-timeout", "60s").out
+    assert waiting.wait(120) == 4
     waiting.communicate()
     assert world.one("job").pid == agent.pid
 
@@ -325,9 +325,9 @@ def test_pain_19_what_depends_waits_for_the_condition_and_then_for_nothing(world
     world.one("first")
     assert "waiting second  first is not GoalMet yet" in world.apply().out
     assert world.starts("second") == 0
-    waiting = world.popen("apply", "-f", str(world.manifests), "--yes", "--wait", "--timeout", "30s")
+    waiting = world.popen("apply", "-f", str(world.manifests), "--yes", "--wait", "--timeout", "120s")
     (world.ledger / "first.go").touch()
-    assert waiting.wait(40) == 0, waiting.communicate()
+    assert waiting.wait(120) == 0, waiting.communicate()
     waiting.communicate()
     assert world.starts("second") == 1
     world.task("first", "work", config={"size": 2}, success=checks)
@@ -427,9 +427,8 @@ def test_pain_22_an_interrupted_apply_is_gone_on_with_and_leaves_no_lock(world):
 def test_pain_23_no_child_of_an_agent_is_left_wherever_it_went(world, way):
     world.declare("web", "family", run={"terminationGracePeriod": "1s"})
     world.apply()
-    eventually(lambda: world.lines("family") and len(world.everybody()) == 3)
-    groups = {a.env.get("WHO"): a for a in world.everybody()}
-    assert None in {a.env.get("WHO") for a in world.everybody()}, groups
+    # Its descendants are what they are to be: with an environment that is bare but for the run id.
+    eventually(lambda: sorted(a.env.get("WHO", "") for a in world.everybody()) == ["", "", "web"])
     if way == "stop":
         world.declare("web", "family", desiredState="stopped", run={"terminationGracePeriod": "1s"})
         world.apply()
@@ -456,7 +455,7 @@ def test_pain_24_attempts_are_counted_on_disk_and_a_task_is_not_rerun_by_default
 def test_pain_26_done_is_what_checks_outside_the_agent_say(world):
     checks = {"checks": [{"name": "proof", "file": {"path": "proof.md", "minBytes": 1}}]}
     world.task("job", "report", success=checks)
-    said = world.apply("--wait", "--timeout", "20s", code=3)
+    said = world.apply("--wait", "--timeout", "120s", code=3)
     assert "proof" in said.out + said.err
     run = world.entries()["job"]["run"]
     assert run["exit_code"] == 0

@@ -35,6 +35,7 @@ def test_a_run_gets_its_cap_and_what_ends_by_it_is_not_started_again(world):
     eventually(lambda: not world.everybody())
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
     world.task("job", "bill", config={"size": 2}, budget={"maxCostUSD": 1.0, **DAY})
     world.settle("job")
@@ -57,6 +58,7 @@ def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
     world.tidy()
 
 
+@pytest.mark.usefixtures("one_day")
 def test_the_fleets_budget_is_shared_by_reservation(world):
     world.fleet(budget={"maxCostUSD": 3, "onExceeded": "hold", **DAY}, defaults={"budget": {"maxCostUSD": 2}})
     world.declare("one", "spend")

@@ -58,7 +58,7 @@ def test_an_agent_at_work_hears_what_it_is_told(world):
     eventually(lambda: list(world.home.glob("agents/*/ready")))  # else its first attempt hears of it
     told = world.run("tell", "learner", "Mind the stairs.")
     assert (told.code, told.out) == (0, "queued for learner: it hears of it at the end of its turn\n"), str(told)
-    said = world.run("wait", "learner", "--for", "status=completed", "--timeout", "20s")
+    said = world.run("wait", "learner", "--for", "status=completed", "--timeout", "120s")
     assert said.code == 0, str(said)
     assert "Told: Mind the stairs." in world.run("logs", "learner").out
 

@@ -187,11 +187,11 @@ def test_a_command_gets_little_and_loses_one_line_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("how", ["sleep 100 & exec sleep 100", "exec >&-; sleep 100 & sleep 100", "yes"])
 def test_a_command_that_does_not_end_is_ended_with_all_it_started(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(values, "COMMAND_SECONDS", 0.5)
+    monkeypatch.setattr(values, "COMMAND_SECONDS", 1.0)
     began = time.monotonic()
-    with pytest.raises(ManifestError, match=r"did not end within 0.5 s|printed more than 64 KiB"):
+    with pytest.raises(ManifestError, match=r"did not end within 1 s|printed more than 64 KiB"):
         resolve(["sh", "-c", f"echo $$ > pid; {how}"], tmp_path)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     group = int((tmp_path / "pid").read_text())
     eventually(lambda: not members(group))
 

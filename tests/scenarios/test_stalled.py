@@ -50,7 +50,7 @@ def test_steps_are_progress_and_the_same_call_again_is_not(world):
     world.task("lost", "loop", run=DEADLINE)
     world.apply()
     assert stalled(world, "lost").endswith("it repeats itself")
-    assert standing(world, "busy")[0] == "Progressing"
+    eventually(lambda: standing(world, "busy")[0] == "Progressing")  # though it may pause, on a busy machine
 
 
 def test_a_clock_that_is_set_forward_ends_nobody(world, tmp_path):
@@ -89,7 +89,7 @@ def test_a_stalled_run_is_stopped_and_stays_so_until_its_manifest_changes(world)
 
 def test_a_stalled_run_is_started_again_until_its_backoff_limit(world):
     world.task("quiet", "stay", run={**DEADLINE, "onStalled": "restart", "backoffLimit": 1})
-    said = world.apply("--wait", "--timeout", "40s", code=None)
+    said = world.apply("--wait", "--timeout", "120s", code=None)
     assert said.code != 0, str(said)
     assert "2 failed runs, run.backoffLimit is 1" in said.err
     assert world.starts("quiet") == 2
@@ -100,6 +100,6 @@ def test_a_stalled_run_is_started_again_until_its_backoff_limit(world):
 @pytest.mark.parametrize("policy", ["report", "stop"])
 def test_a_wait_ends_when_a_run_stalls(world, policy):
     world.task("quiet", "stay", run={**DEADLINE, "onStalled": policy})
-    said = world.apply("--wait", "--timeout", "40s", code=None)
+    said = world.apply("--wait", "--timeout", "120s", code=None)
     assert said.code not in (0, 4), str(said)
     assert "quiet: stalled: " in said.err

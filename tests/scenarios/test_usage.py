@@ -43,6 +43,7 @@ def test_a_second_attempt_is_not_charged_for_the_first(world):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_day")
 def test_usage_adds_up_by_name_label_day_and_model_and_outlives_the_deployment(world):
     world.task("one", "bill", config={"size": 1}, labels={"team": "red"})
     world.task("two", "bill", config={"size": 3}, labels={"team": "blue"})

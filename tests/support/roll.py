@@ -27,11 +27,13 @@ def can_roll_pids() -> bool:
 def _try_pid(pid: int) -> subprocess.Popen[bytes] | None:
     """Start a process under this pid; None where somebody else got it first."""
     for _ in range(200):
+        last = LAST_PID.read_text()
         with contextlib.suppress(OSError):
             LAST_PID.write_text(str(pid - 1))
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"], start_new_session=True
         )
+        LAST_PID.write_text(last)  # at once: whoever else runs here keeps its pids to itself
         if process.pid == pid:
             return process
         process.kill()
