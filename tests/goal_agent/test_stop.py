@@ -28,14 +28,18 @@ wait
 
 
 PATIENT = """
-from haymaker_goal_agent.children import Children
-Children.__init__.__defaults__ = (600.0,)
+from haymaker_goal_agent import children
+children.Children.__init__.__defaults__ = (600.0,)
+children._STOP_IS_ON_ITS_WAY_SECONDS = 60.0
 """
 
 
 @pytest.fixture
 def patient(agent, tmp_path):
-    """An agent that gives whoever resists a stop ten minutes: a test that waits them out does not end."""
+    """
+    An agent that gives whoever resists a stop ten minutes: a test that waits them out does not end. And it waits a
+    minute for a stop that its step may have met first, however long the test takes to send it.
+    """
     (tmp_path / "patient").mkdir()
     (tmp_path / "patient/sitecustomize.py").write_text(PATIENT)
     agent.env["PYTHONPATH"] = f"{tmp_path}/patient:{agent.env['PYTHONPATH']}"
@@ -137,7 +141,8 @@ def test_no_grace_is_waited_out_where_nothing_resists(patient):
     assert patient.finish(process).code == 143
 
 
-def test_a_stop_that_reaches_the_step_first_is_a_stop_all_the_same(agent):
+def test_a_stop_that_reaches_the_step_first_is_a_stop_all_the_same(patient):
+    agent = patient
     process = start_family(agent, HEAD + "```sh\necho $$ > pids\ntouch ready\nsleep 60\n```\n")
     os.kill(pids_of(agent)[0], signal.SIGTERM)
     process.terminate()
