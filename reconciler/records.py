@@ -77,6 +77,8 @@ def state_record(
     if run is not None and run.handle is not None:
         metadata["agent_dir"] = str(home / "agents" / entry.id)
         metadata["agent_pid"] = dict(run.handle.get("token", {})).get("pid")
+        if "sdk" in config:
+            metadata["sdk"] = config["sdk"]
     record |= {
         "schema_version": SCHEMA_VERSION,
         "deployment_id": entry.id,

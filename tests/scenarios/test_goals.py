@@ -47,6 +47,9 @@ def test_a_prompt_runs_with_the_skills_beside_its_goal_and_again_when_one_change
 
     world.apply("--wait")
     assert health() == "Healthy"
+    told = world.record("hall")["metadata"]
+    assert told["agent_dir"] == str(world.home / "agents" / world.record("hall")["deployment_id"])
+    assert (told["sdk"], type(told["agent_pid"])) == ("script", int)
     world.write("sweeper/skills/dusting/list.txt", "floor\n")
     assert "skills/dusting/list.txt (changed)" in world.apply("--wait", code=None).out
     eventually(lambda: health() == "Degraded")
