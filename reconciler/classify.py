@@ -53,8 +53,8 @@ def classify(want: Desired | None, seen: Observed | None, *, fleet: str, now: fl
         return Finding(Verdict.UNRECORDED, f"its run ended ({seen.ending}) and that is not on record yet")
     if want.stopped:
         # Nothing runs, so a new spec needs no stop and no start: it is taken over for the next start.
-        if seen.digest != want.digest or _differs_in_place(want, seen):
-            return Finding(Verdict.OUTDATED, _what_differs(want, seen, "the manifest changed; it stays stopped"))
+        if seen.digest != want.digest or differs_in_place(want, seen):
+            return Finding(Verdict.OUTDATED, what_differs(want, seen, "the manifest changed; it stays stopped"))
         return Finding(Verdict.IDLE, "stopped as declared")
     if seen.digest != want.digest:
         return _classify_drift(want, seen)
@@ -72,8 +72,8 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
         if want.strategy == "OnCompletion":
             return Finding(Verdict.WAITING_FOR_END, "the manifest changed; OnCompletion lets this run end first")
         return _classify_drift(want, seen)
-    if _differs_in_place(want, seen) or seen.suspended:
-        return Finding(Verdict.OUTDATED, _what_differs(want, seen, IN_PLACE))
+    if differs_in_place(want, seen) or seen.suspended:
+        return Finding(Verdict.OUTDATED, what_differs(want, seen, IN_PLACE))
     if seen.stalled:
         verdict = Verdict.STALLED if want.on_stalled == "report" else Verdict.OVERDUE
         return Finding(verdict, f"{seen.stalled}; run.onStalled is {want.on_stalled}")
@@ -86,12 +86,12 @@ def _classify_live(want: Desired, seen: Observed, *, now: float) -> Finding:
     return Finding(Verdict.SETTLED, "running as declared", wait=wait)
 
 
-def _differs_in_place(want: Desired, seen: Observed) -> bool:
+def differs_in_place(want: Desired, seen: Observed) -> bool:
     """Tell whether something differs that needs no restart; a digest that is no longer held is such a thing."""
     return seen.settings != want.settings or seen.held != want.instead_of or bool(seen.record_fault)
 
 
-def _what_differs(want: Desired, seen: Observed, changed: str) -> str:
+def what_differs(want: Desired, seen: Observed, changed: str) -> str:
     """Say `changed`, unless all there is to do is to write the state record."""
     same = (seen.digest, seen.settings, seen.held) == (want.digest, want.settings, want.instead_of)
     only_record = same and seen.record_fault and not seen.suspended
@@ -129,8 +129,8 @@ def _classify_resting(want: Desired, seen: Observed, *, now: float, self_heal: b
             f"{RESTARTED_AT}",
         )
     if not needs_another_run(want, seen):
-        if _differs_in_place(want, seen) or seen.suspended:
-            return Finding(Verdict.OUTDATED, _what_differs(want, seen, IN_PLACE))
+        if differs_in_place(want, seen) or seen.suspended:
+            return Finding(Verdict.OUTDATED, what_differs(want, seen, IN_PLACE))
         return Finding(Verdict.COMPLETED, _how_it_ended(seen))
     # The same caps again would be spent again; a period's are another matter, and the purse's.
     budget = want.spec.get("budget") or {}

@@ -101,11 +101,14 @@ def changes_of(want: Desired, seen: Observed, *, anew: bool = True) -> tuple[str
     Say field by field what a deployment takes over from its manifest; without `anew`, while its digest stays as it is.
     """
     changes = diff_specs(seen.spec, want.spec) if seen.spec else ()  # what it was applied with may be lost
+    annotations = want.annotations
     if not anew and seen.digest != want.digest:
         in_place = tuple(want.spec.get("inPlaceConfig", ()))
+        asked = {key: value for key, value in seen.annotations.items() if key == RESTARTED_AT}
+        annotations = {key: value for key, value in annotations.items() if key != RESTARTED_AT} | asked
         changes = tuple(change for change in changes if _applies_in_place(change.partition(" ")[0], in_place))
     return (*changes, *_diff_words("labels", seen.labels, want.labels),
-            *_diff_words("annotations", seen.annotations, want.annotations))  # fmt: skip
+            *_diff_words("annotations", seen.annotations, annotations))  # fmt: skip
 
 
 def _applies_in_place(path: str, in_place_config: tuple[str, ...]) -> bool:

@@ -196,7 +196,7 @@ class Effects:
         want, entry = self.book.want[action.name], self.book.entries[action.name]
         await self.book.intend(action, None)
         live = entry.run is not None and not entry.run.recorded
-        if entry.digest != want.digest and not live and not want.suspend:
+        if entry.digest != want.digest and not live and want.stopped and not want.suspend:
             # Stopped as declared: the new spec is taken over for its next start, as a new generation.
             if entry.run is not None and entry.run.handle is not None:
                 await self.engine.retire(Handle.from_json(entry.run.handle), whole=not want.service)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.lean import replace
+from reconciler.digest import RESTARTED_AT
 from reconciler.inventory import OVERRUN, desired_json, failed_checks
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 def declared(entry: Entry, want: Desired, root: str) -> Entry:
     """Copy into the entry what its manifest says now and what applies in place; `root` is the folder applied."""
     applied = want if entry.digest == want.digest or not entry.desired else None
+    annotations = dict(want.annotations)
+    if applied is None:  # a restart that was asked for is still to come, and is known by this
+        annotations.pop(RESTARTED_AT, None)
+        annotations |= {key: value for key, value in entry.annotations.items() if key == RESTARTED_AT}
     return replace(
         entry,
         desired=desired_json(applied.to_json()) if applied is not None else entry.desired,
@@ -27,7 +32,7 @@ def declared(entry: Entry, want: Desired, root: str) -> Entry:
         source=str(want.source),
         root=root,
         labels=want.labels,
-        annotations=want.annotations,
+        annotations=annotations,
         protect=want.protect,
         deletion_policy=want.deletion_policy,
         suspended=want.suspend,

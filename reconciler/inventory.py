@@ -312,7 +312,11 @@ def applied(entry: Entry) -> Desired:
     """Give what an entry was applied with: its last good spec."""
     from reconciler.model.desired import Desired  # a look at what runs needs none
 
-    return replace(Desired.from_json(entry.desired), name=entry.name, settings=entry.settings)
+    # What applies in place may have been taken over since, while the rest was held back.
+    return replace(
+        Desired.from_json(entry.desired), name=entry.name, settings=entry.settings, labels=dict(entry.labels),
+        protect=entry.protect, deletion_policy=entry.deletion_policy,
+    )  # fmt: skip
 
 
 def desired_json(record: Mapping[str, Any]) -> LazyJson:

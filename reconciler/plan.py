@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from agent_haymaker.lean import replace
-from reconciler.classify import IN_PLACE, can_revert, classify, failures_after, needs_another_run
+from reconciler.classify import (
+    IN_PLACE,
+    can_revert,
+    classify,
+    differs_in_place,
+    failures_after,
+    needs_another_run,
+    what_differs,
+)
 from reconciler.digest import changes_of
 from reconciler.draft import Draft
 from reconciler.model.finding import Verdict
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
     from reconciler.budget import Purse
     from reconciler.model.desired import Desired, FleetPolicy
+    from reconciler.model.finding import Finding
     from reconciler.model.observed import Observed
 
 
@@ -91,6 +100,16 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
     """Turn one finding into actions; `after` are this deployment's own earlier actions in this plan."""
     policy = draft.policy
     found = classify(want, seen, fleet=policy.name, now=draft.now, self_heal=policy.self_heal)
+    _plan_finding(draft, want, seen, found, after)
+    # What holds a run back holds none of what needs no run: above all the end of a protection.
+    if seen is not None and found.verdict not in (Verdict.UNKNOWN, Verdict.CONFLICTED, Verdict.SUSPENDED):
+        acts = any(a.name == want.name and a.verb not in (Verb.RECORD, Verb.RENAME) for a in draft.actions)
+        if not acts and differs_in_place(want, seen):
+            reason, changes = what_differs(want, seen, IN_PLACE), changes_of(want, seen, anew=False)
+            draft.add(Verb.UPDATE, want.name, reason, after=after, changes=changes)
+
+
+def _plan_finding(draft: Draft, want: Desired, seen: Observed | None, found: Finding, after: tuple[int, ...]) -> None:
     name, reason = want.name, found.reason
     match found.verdict:
         case Verdict.UNKNOWN | Verdict.CONFLICTED | Verdict.IN_DOUBT:

@@ -137,12 +137,15 @@ def apply_plan(plan, want, seen):
                     o = replace(o, phase=RunPhase.ENDED, over_budget=action.overspent, succeeded=False)
             case Verb.RECORD:
                 o = replace(o, recorded=True)
-            case Verb.UPDATE if o.digest != w.digest and o.phase is not RunPhase.RUNNING and not w.suspend:
+            case Verb.UPDATE if (
+                o.digest != w.digest and o.phase is not RunPhase.RUNNING and w.stopped and not w.suspend
+            ):
                 o = replace(o, phase=RunPhase.NONE, digest=w.digest, recorded=False)
             case _:
                 pass
         if action.verb != Verb.RECORD and not (action.verb is Verb.STOP and action.replaces):
-            o = replace(o, settings=w.settings, stopped=w.stopped, suspended=w.suspend, annotations=w.annotations)
+            o = replace(o, settings=w.settings, stopped=w.stopped, suspended=w.suspend)
+            o = replace(o, annotations=w.annotations) if o.digest == w.digest else o
             o = replace(o, held=o.held if w.instead_of == o.held else "")
         world[name] = o
     return world

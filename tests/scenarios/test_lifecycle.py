@@ -319,6 +319,30 @@ def test_protect_outlives_its_manifest(world):
     world.delete()
 
 
+def test_what_needs_no_run_is_taken_over_from_a_manifest_whose_run_is_held_back(world):
+    manual = {"update": {"strategy": "Manual"}}
+    once = {"restartPolicy": "OnFailure", "backoffLimit": 0}
+    world.declare("web", protect=True, **manual)
+    world.task("job", "fail", protect=True, run=once)
+    world.apply()
+    agent = world.one("web")
+    eventually(lambda: "backoffLimit is 0" in world.apply(code=None).out, within=15)
+    world.declare("web", config={"size": 2}, protect=False, labels={"tier": "front"}, **manual)
+    world.task("job", "fail", protect=False, run=once)
+    said = world.apply(code=5)
+    assert "update web   the manifest changed in fields that need no restart: protect true → false" in said.out
+    assert "! blocked web  the manifest changed; update.strategy is Manual" in said.out
+    assert "updated job" in said.out
+    assert world.one("web").pid == agent.pid
+    assert world.run("list", "-l", "tier=front", "-o", "name").out == "web\n"
+    again = world.apply(code=5).out
+    assert "update" not in again.replace("update.strategy", "")
+    world.remove("web")
+    world.remove("job")
+    world.delete()  # a manifest said protect: false
+    world.check_exactly()
+
+
 def test_a_program_that_is_missing_is_said_and_tried_again(world):
     world.write("workloads/none/workload.yaml", "name: none\nversion: '1'\ntype: runtime\ncommand: [./later.sh]\n")
     world.declare("web", "none", run={"backoff": {"duration": "0s"}})
