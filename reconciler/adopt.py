@@ -15,12 +15,12 @@ from agent_haymaker.errors import DoubtError
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import replace
 from agent_haymaker.records import read_record
-from reconciler.inventory import Entry
+from reconciler.records import stamped_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.inventory import Inventory
+    from reconciler.inventory import Entry, Inventory
 
 ALL_THAT_IS_LEFT = "is all that is known of it"
 
@@ -63,11 +63,12 @@ def _ids(home: Path) -> list[str]:
 def _entry_of(home: Path, deployment_id: str) -> Entry | None:
     try:
         record = read_record(home / "state" / f"{deployment_id}.json")
-        # The spec of what it runs instead, or would go back to, went with the inventory.
-        entry = replace(Entry.from_json(record["metadata"]["haymaker"]), held={}, fallback="", was_healthy=False)
         install = find_install_id(home)
-    except (OSError, DoubtError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, DoubtError):
         return None
-    if entry.id != deployment_id or record.get("deployment_id") != deployment_id or entry.waits == "orphaned":
+    entry = stamped_entry(record, deployment_id)
+    if entry is None or entry.waits == "orphaned":
         return None
+    # The spec of what it runs instead, or would go back to, went with the inventory.
+    entry = replace(entry, held={}, fallback="", was_healthy=False)
     return entry if entry.run is None or entry.run.key.startswith(f"{install}.{entry.id}.") else None

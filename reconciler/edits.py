@@ -36,7 +36,8 @@ def reading_of(entry: Entry, files: Iterable[str], began: float) -> dict[str, An
 
 def find_edits(home: Path, fleet: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     """Give the files behind a state record that were written, replaced or taken away since they were last read."""
-    reading = record.get("metadata", {}).get("manifests")
+    metadata = record.get("metadata")
+    reading = metadata.get("manifests") if isinstance(metadata, dict) else None
     if not isinstance(reading, dict):
         return ()
     try:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
 from agent_haymaker.records import open_regular, platform_error, read_record
-from reconciler.inventory import Entry
 from reconciler.model.observed import RunPhase
 from reconciler.observe import observe, observe_one
-from reconciler.records import status_of
+from reconciler.records import stamped_entry, status_of
 from reconciler.resting import find_refused, find_stuck_among, rests, with_dependencies
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from reconciler.app import App
     from reconciler.history import Gone
-    from reconciler.inventory import Inventory
+    from reconciler.inventory import Entry, Inventory
     from reconciler.model.observed import Observed
 
 ID_LENGTH = 8
@@ -140,11 +139,10 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
         return None
     try:
         record = read_record(app.home / "state" / f"{chosen[0]}.json")
-        entry = Entry.from_json(record["metadata"]["haymaker"])
-    except (OSError, DoubtError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, DoubtError):
         return None
-    sound = entry.id == chosen[0] and entry.id == record.get("deployment_id") and entry.waits != "orphaned"
-    if not sound or wanted not in (entry.name, entry.id):
+    entry = stamped_entry(record, chosen[0])
+    if entry is None or entry.waits == "orphaned" or wanted not in (entry.name, entry.id):
         return None
     if not _has_whole_fleet(app.home, entry.fleet) or _has_open_intent(app.home, entry.name):
         return None

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from agent_haymaker.engines import Handle
 from agent_haymaker.records import encode_record, platform_error, read_record
-from reconciler.inventory import OVERRUN
+from reconciler.inventory import OVERRUN, Entry, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from reconciler.inventory import Entry, Run
 
 SCHEMA_VERSION = 1
 HISTORY_BYTES = 1024 * 1024
@@ -71,7 +70,7 @@ def state_record(
         with contextlib.suppress(FileNotFoundError):
             record = read_record(path)
     ended = iso(run.ended_at) if run else None
-    metadata = {**record.get("metadata", {}), "haymaker": _stamp(entry)}
+    metadata = {**metadata_of(record), "haymaker": _stamp(entry)}
     if reading is not None:
         metadata["manifests"] = reading
     if run is not None and run.handle is not None:
@@ -109,12 +108,52 @@ def _stamp(entry: Entry) -> dict[str, Any]:
     return stamp
 
 
+def metadata_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what a record keeps under `metadata`, {} where that is no object."""
+    metadata = record.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def stamped_entry(record: Mapping[str, Any], deployment_id: str) -> Entry | None:
+    """Give the entry that a record is stamped with, or None where it is not as haymaker writes it for this id."""
+    try:
+        stamp = dict(metadata_of(record)["haymaker"])
+        stamp.pop("desired", None)  # never in a stamp
+        entry = Entry.from_json(stamp)
+        run = entry.run
+        if run is not None and run.handle is not None and Handle.from_json(run.handle).to_json() != run.handle:
+            return None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    is_sound = _is_like(entry, _NO_ENTRY) and (run is None or _is_like(run, _NO_RUN))
+    return entry if is_sound and entry.id == deployment_id == record.get("deployment_id") else None
+
+
+_NO_ENTRY, _NO_RUN = Entry("", "", "", 0, ""), Run("", 0)
+_OR_NOTHING = {"handle": dict, "usage": dict, "exit_code": int, "exit_signal": int, "goal_met": bool, "run": Run}
+_LONGEST = 1e12  # seconds: no time and no span that haymaker writes is beyond it
+
+
+def _is_like(made: Entry | Run, blank: Entry | Run) -> bool:
+    """Tell whether each field is of the kind that it has in a blank one; what is None there may be a number."""
+    for name in made.__slots__:
+        value: Any = getattr(made, name)
+        like: Any = getattr(blank, name)
+        kind: Any = _OR_NOTHING.get(name, float) if like is None else type(like)
+        if value is None and like is None:
+            continue
+        if kind is float and type(value) is int:
+            kind = int
+        if type(value) is not kind or (kind in (int, float) and not -_LONGEST < value < _LONGEST):
+            return False
+    return True
+
+
 def says_what_was_written(record: Mapping[str, Any], entry: Entry) -> bool:
     """Tell whether a record holds what haymaker wrote of its entry; what else stands in it is its workload's."""
     from json import dumps  # for a record that somebody touched
 
-    stamp = dict(record.get("metadata") or {}).get("haymaker")
-    same = dumps(stamp, sort_keys=True) == dumps(_stamp(entry), sort_keys=True)
+    same = dumps(metadata_of(record).get("haymaker"), sort_keys=True) == dumps(_stamp(entry), sort_keys=True)
     return same and record.get("status") == status_of(entry)[0]
 
 

@@ -45,6 +45,28 @@ def test_an_end_forged_into_the_state_record_fools_nobody_and_does_not_stay(worl
     world.check_exactly("web")
 
 
+def test_a_state_record_of_another_shape_is_no_fault_and_is_written_again(world):
+    world.declare("web")
+    world.apply()
+    path = world.record_path("web")
+    whole = path.read_text()
+    shapes = [
+        lambda record: record.update(metadata="x"),
+        lambda record: record["metadata"]["haymaker"].update(run=[], name=[]),
+        lambda record: record["metadata"]["haymaker"]["run"].update(started_at=1e300),
+        lambda record: record["metadata"]["haymaker"]["run"]["handle"].update(token=None),
+    ]
+    for change in shapes:
+        record = json.loads(whole)
+        change(record)
+        path.write_text(json.dumps(record))
+        said = world.run("status", "web")
+        assert "health      Healthy" in said.out, str(said)
+    world.apply()
+    assert world.record("web")["metadata"]["haymaker"] == json.loads(whole)["metadata"]["haymaker"]
+    world.check_exactly("web")
+
+
 @pytest.mark.parametrize("mode", ["service", "task"])
 def test_an_end_forged_into_the_inventory_starts_no_second_agent(world, mode):
     world.fleet()
