@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.classify import classify
-from reconciler.model.finding import OUT_OF_SYNC, LeftAlone, Verdict
+from reconciler.model.finding import LeftAlone, Verdict
 from reconciler.model.outcome import OutcomeStatus
 from reconciler.model.plan import Verb
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.inventory import Entry
+    from reconciler.model.observed import Observed
     from reconciler.model.outcome import Outcome
     from reconciler.passes import Pass
 
@@ -25,14 +26,17 @@ _BEHIND = frozenset({Verdict.INVALID, Verdict.PROTECTED, Verdict.ORPHANED, Verdi
     Verdict.DRIFTED, Verdict.WAITING_FOR_END, Verdict.UNRESOLVED,
 }  # fmt: skip
 _AFTER_FAILURE = {Verb.DELETE: Verdict.ORPHANED, Verb.UPDATE: Verdict.OUTDATED}
+NOBODY: Mapping[str, Observed] = {}
 
 
-def find_behind(done: Pass, outcomes: Iterable[Outcome] = ()) -> dict[str, Mapping[str, Any]]:
+def find_behind(
+    done: Pass, outcomes: Iterable[Outcome] = (), recorded: Mapping[str, Observed] = NOBODY
+) -> dict[str, Mapping[str, Any]]:
     """
     Map each deployment that the pass decided about to what its entry is to say of it, {} where it agrees.
 
-    Without `outcomes` all that is planned is taken to succeed. What is in doubt, and what another folder or a file
-    that was not read may declare, is not in it.
+    Without `outcomes` all that is planned is taken to succeed. `recorded` are those whose end the pass put on record,
+    as they are since. What is in doubt, and what another folder or a file that was not read may declare, is not in it.
     """
     if done.request.delete:
         return {}
@@ -50,17 +54,24 @@ def find_behind(done: Pass, outcomes: Iterable[Outcome] = ()) -> dict[str, Mappi
     for outcome in outcomes:
         if outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.TIMED_OUT):
             found[outcome.action.name] = _after_failure(done, outcome)
+    for name in recorded.keys() - {action.name for action in done.plan.actions if action.starts}:
+        # What a run had used, or what its checks would say, the plan could not know.
+        if not found[name] and (refusal := _refusal_now(done, name, recorded[name])):
+            found[name] = {"verdict": Verdict.OVER_BUDGET.value, "reason": refusal, "blocked": True}
     return found
 
 
 def find_changes(
-    done: Pass, entries: Mapping[str, Entry], outcomes: Iterable[Outcome] = ()
+    done: Pass,
+    entries: Mapping[str, Entry],
+    outcomes: Iterable[Outcome] = (),
+    recorded: Mapping[str, Observed] = NOBODY,
 ) -> dict[str, Mapping[str, Any]]:
     """Give those of `find_behind` whose entry says something else."""
     fleet = done.plan.fleet
     return {
         name: behind
-        for name, behind in find_behind(done, outcomes).items()
+        for name, behind in find_behind(done, outcomes, recorded).items()
         if (entry := entries.get(name)) is not None and entry.fleet == fleet and not _same(entry.behind, behind)
     }
 
@@ -77,13 +88,23 @@ def _may_be_declared_elsewhere(done: Pass, item: LeftAlone) -> bool:
 
 
 def _is_kept_by_its_budget(done: Pass, item: LeftAlone) -> bool:
-    """Tell whether a budget keeps a change or a first start back; one that spent its own is at rest."""
+    """Tell whether a budget keeps a start back, for whatever reason it is due; one that spent its own is at rest."""
     if item.verdict is not Verdict.OVER_BUDGET:
         return False
+    return _verdict(done, item.name, done.seen.get(item.name)) is not Verdict.OVER_BUDGET
+
+
+def _refusal_now(done: Pass, name: str, seen: Observed) -> str:
+    """Say why its budget allows no start that is due, "" where none is due or it does."""
+    want = done.in_force.get(name)
+    if want is None or done.purse is None or _verdict(done, name, seen) is not Verdict.FAILED:
+        return ""
+    return done.purse.admit(name, want.spec.get("budget") or {}, formerly=want.renamed_from).refusal
+
+
+def _verdict(done: Pass, name: str, seen: Observed | None) -> Verdict:
     fleet = done.loaded.fleet
-    want, seen = done.in_force.get(item.name), done.seen.get(item.name)
-    finding = classify(want, seen, fleet=fleet.name, now=done.began, self_heal=fleet.self_heal)
-    return finding.verdict in OUT_OF_SYNC
+    return classify(done.in_force.get(name), seen, fleet=fleet.name, now=done.began, self_heal=fleet.self_heal).verdict
 
 
 def _after_failure(done: Pass, outcome: Outcome) -> Mapping[str, Any]:

@@ -299,12 +299,13 @@ def _conditions(seen: Observed, entry: Entry, status: Status, left: LeftAlone | 
         condition("Reconciling", out_of_sync, status.sync.value, action),
         condition("Progressing", running and not seen.service and not seen.stalled, status.reason, status.message),
         _goal_condition(seen, entry, condition),
-        _budget_condition(seen, condition),
+        _budget_condition(seen, left, condition),
     )
 
 
-def _budget_condition(seen: Observed, condition: Callable[..., Condition]) -> Condition:
-    exceeded = seen.refused or seen.over_budget or seen.overrun
+def _budget_condition(seen: Observed, left: LeftAlone | None, condition: Callable[..., Condition]) -> Condition:
+    refused = left.reason if left is not None and left.verdict is Verdict.OVER_BUDGET else ""
+    exceeded = seen.refused or seen.over_budget or seen.overrun or refused
     reason = OVER_BUDGET if exceeded else "NotExceeded"
     return condition("BudgetOK", not exceeded, reason, exceeded or "no budget keeps it from running")
 

@@ -15,13 +15,18 @@ from reconciler.book import Book
 from reconciler.effects import Effects
 from reconciler.execute import execute
 from reconciler.journal import Journal
+from reconciler.model.outcome import OutcomeStatus
+from reconciler.model.plan import Verb
+from reconciler.observe import observe_one
 from reconciler.revision import commit_word, revision_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from reconciler.app import App
+    from reconciler.inventory import Entry
+    from reconciler.model.observed import Observed
     from reconciler.model.outcome import Outcome
     from reconciler.passes import Pass
 
@@ -78,7 +83,8 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
         done.told += await effects.settle()
         outcomes = await execute(done.plan, effects.perform, deadline=effects.deadline, on_outcome=note)
         try:
-            await book.mark(find_changes(done, done.inventory.entries, outcomes))
+            entries = done.inventory.entries
+            await book.mark(find_changes(done, entries, outcomes, _recorded(done, entries, outcomes, app.now())))
         except HaymakerError as error:  # the next pass finds it again
             done.faults.append(str(error))
         return outcomes
@@ -108,6 +114,14 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
     finally:
         journal.close()
     return outcomes
+
+
+def _recorded(done: Pass, entries: Mapping[str, Entry], outcomes: list[Outcome], now: float) -> dict[str, Observed]:
+    """Give those whose end was put on record as they are since, where a budget may bear on what follows."""
+    if done.purse is None:
+        return {}
+    names = [o.action.name for o in outcomes if o.action.verb is Verb.RECORD and o.status is OutcomeStatus.DONE]
+    return {name: observe_one(entries[name], done.engine, now=now)[0] for name in names if name in entries}
 
 
 def _checkpoint(home: Path, done: Pass, journal: Journal) -> None:

@@ -36,6 +36,29 @@ def test_a_run_gets_its_cap_and_what_ends_by_it_is_not_started_again(world):
 
 
 @pytest.mark.usefixtures("one_day")
+@pytest.mark.parametrize(
+    ("size", "checks"),
+    [
+        pytest.param(2, [], id="all of it used, to the cent"),
+        pytest.param(4, [], id="ended by its cap"),
+        pytest.param(2, [{"name": "none", "file": {"path": "none"}}], id="failed its checks"),
+    ],
+)
+def test_the_pass_that_records_an_end_tells_that_no_other_run_is_allowed(world, size, checks):
+    run = {"restartPolicy": "Always", "backoff": {"duration": "0s"}}
+    budget = {"maxCostUSD": 1.0, **DAY}
+    world.task("job", "bill", config={"size": size}, budget=budget, run=run, success={"checks": checks})
+    world.apply()
+    eventually(lambda: not world.everybody())
+    assert "recorded job: exit code " in world.apply(code=None).out
+    for _ in range(2):
+        status = world.run("status", "job", "-o", "json").json
+        assert (status["sync"], condition(world, "job")["status"]) == ("OutOfSync", "False"), status
+        assert "its budget for the day is spent: $1.00 of $1.00" in status["message"]
+        assert "! blocked job  its budget for the day is spent" in world.apply(code=5).out
+
+
+@pytest.mark.usefixtures("one_day")
 def test_a_day_that_is_spent_starts_nothing_more_and_says_so_everywhere(world):
     world.task("job", "bill", config={"size": 2}, budget={"maxCostUSD": 1.0, **DAY})
     world.settle("job")
