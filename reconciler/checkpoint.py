@@ -63,6 +63,7 @@ def write_checkpoint(path: Path, fleet: FleetRecord, entries: Sequence[Entry], p
         "revision": fleet.revision,
         "declared": fleet.declared,
         "budget": fleet.budget,
+        "prices": fleet.prices,
         "journal": position.to_json(),
     }
     head = (
@@ -85,8 +86,9 @@ def read_checkpoint(path: Path, name: str) -> tuple[FleetRecord, list[Entry], Po
         shelf.fill(record["specs"])
     try:
         position = Position.from_json(record["journal"])
-        budget = dict(record.get("budget", {}))
-        fleet = FleetRecord(name, str(record["root"]), dict(record["revision"]), int(record["declared"]), budget)
+        budget, prices = dict(record.get("budget", {})), dict(record.get("prices", {}))
+        revision, declared = dict(record["revision"]), int(record["declared"])
+        fleet = FleetRecord(name, str(record["root"]), revision, declared, budget, prices)
         if record["schema_version"] == 1:
             entries = [_whole_entry(kept, shelf) for kept in record["entries"].values()]
         else:

@@ -274,8 +274,10 @@ def _fleet_news(done: Pass) -> dict[str, Any]:
         return {}
     if known is not None and not done.request.delete:
         same = known.root == loaded.root and known.revision.get("digest") == loaded.digest
-        if same and known.declared == declared:
+        if same and known.declared == declared and known.prices == loaded.fleet.prices:
             return {}
     elif known is not None and done.plan.is_empty:
         return {}
-    return {"root": loaded.root, "declared": declared, "digest": loaded.digest, "budget": loaded.fleet.budget}
+    fleet = loaded.fleet
+    news = {"root": loaded.root, "declared": declared, "digest": loaded.digest}
+    return news | {"budget": fleet.budget, "prices": fleet.prices}

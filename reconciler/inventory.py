@@ -170,6 +170,7 @@ class FleetRecord:
     revision: dict[str, Any] = field(default_factory=dict)
     declared: int = 0  # deployments declared at the last pass
     budget: Mapping[str, Any] = field(default_factory=dict)  # the fleet's own
+    prices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # model -> as its Fleet says
 
 
 @dataclass(slots=True)
@@ -184,6 +185,10 @@ class Inventory:
     position: Position = START
     damaged: int = 0  # unreadable journal lines after the checkpoints
     changed: set[str] = field(default_factory=set)  # fleets whose checkpoint is behind
+
+    def fleet(self, name: str) -> FleetRecord:
+        """Give what is known of a fleet: nothing but its name, of one that nobody applied."""
+        return self.fleets.get(name) or FleetRecord(name)
 
     def by_name_or_id(self, wanted: str) -> Entry | None:
         entry = self.entries.get(wanted)
@@ -215,6 +220,7 @@ class Inventory:
                 fleet.revision = record.get("revision", fleet.revision)
                 fleet.declared = record.get("declared", fleet.declared)
                 fleet.budget = record.get("budget", fleet.budget)
+                fleet.prices = record.get("prices", fleet.prices)
                 self.changed.add(fleet.name)
             case _:
                 pass

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.app import App
     from reconciler.history import Gone
     from reconciler.inventory import Entry, Inventory
+    from reconciler.model.lazyjson import Json
     from reconciler.model.observed import Observed
 
 ID_LENGTH = 8
@@ -149,7 +150,9 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     seen, entry = observe_one(entry, app.engine, now=app.now())
     if rests(entry, seen) or _has_a_reason_to_read(entry):
         return None  # how its dependencies stand is part of how it stands, and what its budget allows; or why it ended
-    found = _found(entry, _with_overrun(app, entry, seen), workload=str(record.get("workload_name", "")))
+    if seen.phase is RunPhase.RUNNING and entry.run is not None and "cost_usd" in entry.run.caps:
+        return None  # what it costs may be a matter of its fleet's prices
+    found = _found(entry, _with_overrun(app, entry, seen, {}), workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
 
 
@@ -237,7 +240,9 @@ def find_thoroughly(app: App, wanted: str) -> Found:
             stuck = find_stuck_among(app, world, [name])
             refused = find_refused(app, inventory, world, [name])
             entry = world.entries[name]
-            seen = _with_intent(inventory, _with_overrun(app, entry, world.seen[name]))
+            seen = _with_intent(
+                inventory, _with_overrun(app, entry, world.seen[name], inventory.fleet(entry.fleet).prices)
+            )
             if _has_a_reason_to_read(entry):
                 from reconciler.reasons import with_reason
 
@@ -295,13 +300,13 @@ def _has_a_reason_to_read(entry: Entry) -> bool:
     return entry.run is not None and not entry.run.recorded and bool(entry.run.exit_code)
 
 
-def _with_overrun(app: App, entry: Entry, seen: Observed) -> Observed:
-    """Say of a live run what it used beyond its caps, as far as it tells; prices are the manifests' matter."""
+def _with_overrun(app: App, entry: Entry, seen: Observed, prices: Mapping[str, Json]) -> Observed:
+    """Say of a live run what it used beyond its caps, as far as it tells; `prices` are its fleet's, as applied."""
     if not seen.capped or seen.phase is not RunPhase.RUNNING or entry.run is None:
         return seen
     from reconciler.spending import find_overrun
 
-    found = find_overrun(app.engine, entry.run, {})
+    found = find_overrun(app.engine, entry.run, prices)
     return replace(seen, overrun=found) if found else seen
 
 

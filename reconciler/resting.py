@@ -35,7 +35,8 @@ def find_refused(app: App, inventory: Inventory, world: World, names: Iterable[s
         if rests(world.entries[name], world.seen[name]):
             by_fleet.setdefault(world.entries[name].fleet, []).append(world.entries[name])
     for fleet, entries in by_fleet.items():
-        whole = inventory.fleets[fleet].budget if fleet in inventory.fleets else {}
+        known = inventory.fleet(fleet)
+        whole = known.budget
         own = {e.name: AppliedSpec(e.desired).get("budget") or {} for e in entries if e.desired}
         if not whole and not any(own.values()):
             continue
@@ -43,7 +44,7 @@ def find_refused(app: App, inventory: Inventory, world: World, names: Iterable[s
 
         if whole and len(world.entries) < len(inventory.entries):  # what the others use and hold counts too
             world = observe(inventory, app.engine, app.home, now=app.now())
-        purse = gather_purse(app.home, app.engine, world, fleet, whole, {}, own.values(), app.now())
+        purse = gather_purse(app.home, app.engine, world, fleet, whole, known.prices, own.values(), app.now())
         if purse is not None:
             former = {e.name: e.desired.get("renamed_from", ()) for e in entries if e.desired}
             answers = {name: purse.admit(name, budget, formerly=former[name]) for name, budget in own.items()}

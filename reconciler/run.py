@@ -98,6 +98,7 @@ def run_plan(app: App, done: Pass, news: dict[str, Any], on_outcome: Callable[[O
                 "root": news["root"],
                 "declared": news["declared"],
                 "budget": news["budget"],
+                "prices": news["prices"],
             }
             record["revision"] = {**revision, "digest": news["digest"], "at": app.now()}
             journal.append(record)

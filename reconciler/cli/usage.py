@@ -12,7 +12,7 @@ from reconciler.app import App
 from reconciler.cli.common import output_option, seconds
 from reconciler.cli.output import DOCUMENTS, columns, document, utc
 from reconciler.cli.spec import Command, Option
-from reconciler.ledger import charge_of, day_of, read_charges, read_usage
+from reconciler.ledger import charge_of, day_of, read_charges
 from reconciler.usage import merge
 
 if TYPE_CHECKING:
@@ -56,15 +56,16 @@ def run(*, by: str, since: str | None, output: str) -> int:
 
 def used_since(app: App, since: float) -> list[Charge]:
     """Give what every run that was started at `since` or later used; of one under way, what it said so far."""
-    from agent_haymaker.engines import Handle
     from reconciler.inventory import load_inventory
+    from reconciler.spending import usage_of
 
     found = read_charges(app.home, since=since)
-    for entry in load_inventory(app.home).entries.values():
+    inventory = load_inventory(app.home)
+    for entry in inventory.entries.values():
         run = entry.run
         if run is None or run.recorded or run.handle is None or run.key in found or (run.started_at or 0.0) < since:
             continue
-        used = read_usage(app.engine, Handle.from_json(run.handle))
+        used = usage_of(app.engine, run, inventory.fleet(entry.fleet).prices)
         if used is not None and run.started_at is not None:
             found[run.key] = charge_of(entry, run, used)
     return list(found.values())

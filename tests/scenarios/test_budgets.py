@@ -120,6 +120,21 @@ def test_a_price_of_the_fleet_makes_the_cost_of_a_run_that_tells_none(world):
     assert (item["costUSD"], item["runsWithUnknownCost"]) == (0.5, 0)
 
 
+def test_a_look_at_a_live_run_knows_the_price_of_its_model(world):
+    world.fleet(prices={"quill": {"inputPerMTok": 1000, "outputPerMTok": 5000}})
+    world.task("job", "squander", budget={"maxCostUSD": 0.25})  # 10 cents more each time, as its tokens tell
+    world.apply()
+    status = eventually(
+        lambda: (found := world.run("status", "job", "-o", "json").json)["reason"] == "BudgetExceeded" and found,
+        within=15,
+    )
+    assert " of $0.25 used" in status["message"]
+    [item] = world.run("usage", "-o", "json").json["items"]
+    assert item["costUSD"] == pytest.approx(item["inputTokens"] / 1000)
+    assert item["runsWithUnknownCost"] == 0
+    world.delete()
+
+
 def over(world, name: str) -> str:
     """What `why` says of a live run that is beyond its budget, once it is."""
 
