@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 
 import pytest
@@ -124,11 +126,12 @@ def test_a_wrong_endpoint_is_named(ask, serve):
 
 
 def test_nobody_at_the_endpoint_is_the_way_failing(ask, serve):
-    server = serve()
-    config = config_for(ask.provider, server, max_retries=1)
-    server.close()
-    with pytest.raises(LLMProviderError, match="no answer"):
-        ask.with_config(config)
+    config = config_for(ask.provider, serve(), max_retries=1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # kept, so that it is given to nobody else; and not listened at
+        endpoint = re.sub(r":\d+", f":{nobody.getsockname()[1]}", config.endpoint)
+        with pytest.raises(LLMProviderError, match="no answer"):
+            ask.with_config(config.model_copy(update={"endpoint": endpoint}))
 
 
 def test_a_proxy_does_not_stand_before_our_own_machine(ask, serve, monkeypatch):
