@@ -89,8 +89,8 @@ class Chaos:
                 apply.wait(max(0.0, begun + delay - time.monotonic()))
             if pid == apply.pid:
                 apply.kill()
-            elif processes.is_alive(shim):
-                os.kill(pid, signal.SIGKILL)
+            else:
+                processes.send_signal(shim, signal.SIGKILL)
         apply.communicate(timeout=120)
 
     def converge(self):

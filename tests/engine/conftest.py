@@ -89,10 +89,15 @@ class World:
         return 0
 
     def kill_shim(self) -> None:
+        assert self._end_shim(), "there is no shim to kill"
+
+    def _end_shim(self) -> bool:
         shim = processes.identify(self.shim)
-        assert shim, "there is no shim to kill"
-        os.kill(shim.pid, signal.SIGKILL)
+        if shim is None:
+            return False
+        processes.send_signal(shim, signal.SIGKILL)
         eventually(lambda: not processes.is_alive(shim))
+        return True
 
     def alive(self, key: str) -> list[int]:
         """The pids of everything that carries the key."""
@@ -112,8 +117,8 @@ class World:
             self.strangers.clear()
             if not pids:
                 break
-        while self.shim:
-            self.kill_shim()
+        while self._end_shim():
+            pass
 
 
 @pytest.fixture

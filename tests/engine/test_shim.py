@@ -143,12 +143,12 @@ def test_killing_the_shim_at_random_instants_of_a_submit_never_makes_two_and_nev
 
     async def one(key):
         spec = world.spec("sh", "-c", "echo $$ >> starts; exec sleep 1000", workspace=key)
-        shim = world.shim
+        shim = processes.identify(world.shim)
 
         async def kill():
             await asyncio.sleep(chance.random() * 0.004)
-            if shim:
-                os.kill(shim, signal.SIGKILL)
+            if shim:  # one that has nothing to do may have ended meanwhile
+                processes.send_signal(shim, signal.SIGKILL)
 
         killing = asyncio.ensure_future(kill())
         with suppress(TryAgain):

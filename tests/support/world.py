@@ -374,7 +374,8 @@ class World:
                     os.kill(agent.pid, signal.SIGKILL)
             if not alive:
                 break
-        while pid := self.shim:
-            self.kill(pid)
+        while shim := processes.identify(self.shim):  # unless it has just ended by itself
+            processes.send_signal(shim, signal.SIGKILL)
+            eventually(lambda shim=shim: not processes.is_alive(shim))
         assert not self.everybody()
         return left
