@@ -68,7 +68,10 @@ def examine(app: App) -> list[Checked]:
         where = f"{error.where}: " if error.where else ""
         return [*found, Checked(which, "fail", f"{where}{error.what}", error.fix or "")]
     found += _guarded(_inventory, inventory)
-    world = observe(inventory, app.engine, app.home, now=app.now())
+    try:
+        world = observe(inventory, app.engine, app.home, now=app.now())
+    except OSError as error:
+        return [*found, _failed("states", error)]
     for look in (_states, _unowned):
         found += _guarded(look, app, inventory, world)
     if not any(one.check == "install" and one.level == "fail" for one in found):
@@ -82,10 +85,13 @@ def _guarded(check: Callable[..., Iterator[Checked]], *facts: object) -> list[Ch
     try:
         return list(check(*facts))
     except (OSError, HaymakerError) as error:
-        told = error if isinstance(error, HaymakerError) else platform_error(error, "look at it", error.filename or "")
-        name = getattr(check, "__name__", "check").strip("_")
-        where = f"{told.where}: " if told.where else ""
-        return [Checked(name, "fail", f"{where}{told.what}", told.fix or "mend this first")]
+        return [_failed(getattr(check, "__name__", "check").strip("_"), error)]
+
+
+def _failed(name: str, error: OSError | HaymakerError) -> Checked:
+    told = error if isinstance(error, HaymakerError) else platform_error(error, "look at it", error.filename or "")
+    where = f"{told.where}: " if told.where else ""
+    return Checked(name, "fail", f"{where}{told.what}", told.fix or "mend this first")
 
 
 # ---- the host ---------------------------------------------------------------------------------------------
