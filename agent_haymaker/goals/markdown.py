@@ -17,6 +17,9 @@ from agent_haymaker.goals.place import AT_COPY, Place
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+MAX_NESTING = 80
+"""Of the parser's levels: a list takes two. Its own default is 20; each costs it a few frames of the stack."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
@@ -108,7 +111,14 @@ class _Reader:
         # and finding them takes quadratic time; what ends in no backtick is not looked into at all.
         parser = MarkdownIt("commonmark").disable(["emphasis", "link", "image"])
         self.parse_inline = parser.parseInline
-        tokens = MarkdownIt("commonmark").disable("inline").parse(self.text)
+        tokens = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING}).disable("inline").parse(self.text)
+        # The parser leaves out what is nested deeper, and all that follows it: a step or a check may be among that.
+        if deep := next((token for token in tokens if token.level >= MAX_NESTING - 1), None):
+            raise ManifestError(
+                "lists or quotations are nested too deeply here to be read",
+                where=self.place.at(_line(deep)),
+                fix=f"keep to at most {MAX_NESTING // 2 - 2} of them inside each other",
+            )
         for index, token in enumerate(tokens):
             match token.type:
                 case "heading_open" if token.level == 0:

@@ -126,8 +126,12 @@ class Reading:
         return tuple(block.text for block in _items_or_paragraphs(self.by_role.get("constraints", [])))
 
     def criteria(self) -> tuple[Criterion, ...]:
-        if not self.has_structure:
-            return self._criteria_in_prose()
+        found = self._criteria_in_section() if self.has_structure else self._criteria_in_prose()
+        if not found:
+            self._note_unchecked()
+        return found
+
+    def _criteria_in_section(self) -> tuple[Criterion, ...]:
         found: list[Criterion] = []
         unchecked: dict[str, deque[int]] = {}  # by text: the places in `found` that have no check yet
         section = self.by_role.get("criteria", [])
@@ -231,6 +235,17 @@ class Reading:
                 fix='keep the program in a file beside the manifest and run it from "$HAYMAKER_SOURCE_DIR"',
             )
         return code
+
+    def _note_unchecked(self) -> None:
+        """Tell of commands under the goal's last heading that look like checks: it may be in another language."""
+        if not self.document.sections:
+            return
+        line, _, heading = self.document.sections[-1]
+        under = [block for role, block in self.blocks if not role and block.line > line and not block.quoted]
+        commands = [block for block in under if block.kind == "item" and " " in block.code]
+        if commands and line not in {note.line for note in self.notes}:
+            what = f"the commands under '{first_line(heading)}' check nothing, and the goal has no success criteria"
+            self.notes.append(Note(line, what, "call that section Success Criteria to have them checked"))
 
     def _criteria_in_prose(self) -> tuple[Criterion, ...]:
         found = []

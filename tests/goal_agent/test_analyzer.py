@@ -287,3 +287,26 @@ def test_any_text_is_read_the_same_twice_or_refused_with_its_place(text):
     assert len(goal.success_criteria) == len(goal.criteria)
     lines = len(re.split(r"\r\n?|\n", text))
     assert all(1 <= part.line <= lines + 1 for part in (*goal.steps, *goal.criteria))
+
+
+def nested(lists: int) -> str:
+    items = "".join(f"{'  ' * depth}- item {depth}\n" for depth in range(lists))
+    return f"## Goal\n\nDo it.\n\n## Notes\n\n{items}\n## Steps\n\n```sh\ntrue\n```\n"
+
+
+def test_what_stands_behind_lists_in_lists_is_read_or_the_goal_refused():
+    assert PromptAnalyzer().analyze_text(nested(38)).steps
+    for text in (nested(39), nested(300), "## Goal\n\n" + ">" * 5000 + " deep\n"):
+        with pytest.raises(ManifestError, match="nested too deeply") as refused:
+            PromptAnalyzer().analyze_text(text)
+        assert refused.value.where in ("prompt.md:45", "prompt.md:3")
+
+
+def test_checks_under_a_heading_in_another_language_are_pointed_out():
+    work = "# Ranger\n\nTout ranger.\n\n## Travail\n\n```sh\ntrue\n```\n\n"
+    text = f"{work}## Critères de réussite\n\n- Fini : `test -s fini`\n"
+    [note] = PromptAnalyzer().analyze_text(text).notes
+    assert (note.line, note.fix) == (11, "call that section Success Criteria to have them checked")
+    assert "under 'Critères de réussite' check nothing" in note.text
+    assert not PromptAnalyzer().analyze_text(text.replace("test -s fini", "fini")).notes
+    assert not PromptAnalyzer().analyze_text(text.replace("Critères de réussite", "Success criteria")).notes
