@@ -63,8 +63,7 @@ def test_an_inventory_that_is_lost_with_its_journal_is_made_again_from_the_state
     world.declare("web")
     world.declare("old", labels={"team": "a"})
     world.task("job")
-    world.apply()
-    world.settle()
+    world.settle("job")
     before = {agent.pid for agent in world.everybody()}
     shutil.rmtree(world.home / "journal")
     (world.home / "fleets/default.json").write_bytes(b"")

@@ -1,3 +1,3 @@
-from support.fixtures import world
+from support.fixtures import one_day, world
 
-__all__ = ["world"]
+__all__ = ["one_day", "world"]

@@ -52,7 +52,7 @@ def test_who_looks_meanwhile_sees_that_an_agent_is_being_ended(world, ends, stat
     for told in (world.run("status", "web", "-o", "json").json, *world.run("list", "-o", "json").json["items"]):
         assert (told["status"], told["health"], told["message"]) == (status, "Progressing", message)
     (space / "go").touch()
-    ending.communicate(timeout=30)
+    ending.communicate(timeout=120)
     assert ending.returncode == 0
     if ends == "stop":
         assert world.run("status", "web", "-o", "json").json["message"] == "stopped as declared"
@@ -326,7 +326,7 @@ def test_what_needs_no_run_is_taken_over_from_a_manifest_whose_run_is_held_back(
     world.task("job", "fail", protect=True, run=once)
     world.apply()
     agent = world.one("web")
-    eventually(lambda: "backoffLimit is 0" in world.apply(code=None).out, within=15)
+    eventually(lambda: "backoffLimit is 0" in world.apply(code=None).out)
     world.declare("web", config={"size": 2}, protect=False, labels={"tier": "front"}, **manual)
     world.task("job", "fail", protect=False, run=once)
     said = world.apply(code=5)

@@ -17,11 +17,17 @@ def run(world, words, how):
         process.stdout.close()
         said = process.stderr.read().decode()
         process.stderr.close()
-        return process.wait(timeout=30), said
+        return process.wait(timeout=120), said
     redirect = {"full": ">/dev/full", "closed": "<&- >&-", "all closed": "<&- >&- 2>&-"}[how]
     line = f'exec "$0" "$@" {redirect}'
     done = subprocess.run(
-        ["sh", "-c", line, SCRIPT, *words], env=env, cwd=cwd, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        ["sh", "-c", line, SCRIPT, *words],
+        env=env,
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
     )
     return done.returncode, done.stderr
 
