@@ -7,8 +7,6 @@ goes to the domain named first in `DOMAINS`, so the same words always give the s
 
 from __future__ import annotations
 
-import re
-
 from haymaker_goal_agent.models import DOMAINS
 
 _ENOUGH = 4
@@ -52,7 +50,8 @@ _CUES: dict[str, dict[str, int]] = {
 
 def domain_of(title: str, goal: str, prose: str) -> str:
     """Name the domain whose cues weigh most; "general" when none weighs enough."""
-    weights = {domain: _weigh(cues, title, goal, prose) for domain, cues in _CUES.items()}
+    said = title.lower(), goal.lower(), prose.lower()
+    weights = {domain: _weigh(cues, *said) for domain, cues in _CUES.items()}
     best = max(DOMAINS[:-1], key=lambda domain: weights[domain])
     return best if weights[best] >= _ENOUGH else "general"
 
@@ -64,5 +63,9 @@ def _weigh(cues: dict[str, int], title: str, goal: str, prose: str) -> int:
 
 
 def _count(cue: str, text: str) -> int:
-    """How often the stem occurs, at most twice: a word repeated is not a domain proven."""
-    return min(2, len(re.findall(rf"\b{re.escape(cue)}", text, re.IGNORECASE)))
+    """How often a word of the text begins with the stem, at most twice: a word repeated is not a domain proven."""
+    found, at = 0, text.find(cue)
+    while at >= 0 and found < 2:
+        found += at == 0 or not (text[at - 1].isalnum() or text[at - 1] == "_")
+        at = text.find(cue, at + 1)
+    return found
