@@ -1,23 +1,20 @@
 """
-What can be wrong with the host and with haymaker's own records, each with what to do. Looks only.
+What can be wrong with the host and with haymaker's own records: each cause once, with what mends it. Looks only.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.errors import DoubtError, HaymakerError
 from agent_haymaker.installation import copy_fix, find_install_id, find_original
-from agent_haymaker.lean import dataclass
 from agent_haymaker.locks import holder_of
 from agent_haymaker.records import DRAFT_SUFFIX, mending, platform_error
+from reconciler import host
 from reconciler.adopt import find_unknown
+from reconciler.host import Checked
 from reconciler.inventory import load_inventory
 from reconciler.lookup import find_unmanaged
 from reconciler.model.observed import RunPhase
@@ -26,41 +23,23 @@ from reconciler.records import state_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from reconciler.app import App
     from reconciler.inventory import Inventory
     from reconciler.observe import World
 
-LITTLE_BYTES = 500 * 1024 * 1024
-TOO_LITTLE_BYTES = 20 * 1024 * 1024
-FEW_FILES = 1024
 DRAFT_SECONDS = 600
-_OWN_HOME = "set HAYMAKER_HOME to a folder of its own"
-_NOT_LOOKED = "What is recorded there was not looked at"
-GIT_SECONDS = 5
-OLDEST_PYTHON = (3, 11)
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One check: `level` is ok, warn or fail."""
-
-    check: str
-    level: str
-    what: str
-    fix: str = ""
 
 
 def examine(app: App) -> list[Checked]:
     """Give what every check found, in a fixed order."""
     found: list[Checked] = []
-    for check in (_home, _disk, _files, _python, _git, _platform):
+    for check in host.CHECKS:
         found += _guarded(check, app)
-    if _is_closed(app.home):
-        return found  # `_home` says so; each of its records could only say it again
-    for check in (_install, _lock, _drafts):
-        found += _guarded(check, app)
+    if host.is_closed(app.home):
+        return found  # `host.home` says so; each of its records could only say it again
+    for look in (_install, _lock, _drafts):
+        found += _guarded(look, app)
     try:
         inventory = load_inventory(app.home)
     except HaymakerError as error:
@@ -72,13 +51,25 @@ def examine(app: App) -> list[Checked]:
         world = observe(inventory, app.engine, app.home, now=app.now())
     except OSError as error:
         return [*found, _failed("states", error)]
-    for look in (_states, _unowned):
-        found += _guarded(look, app, inventory, world)
+    found += _guarded(_states, app, inventory, world)
+    found += _guarded(_unowned, app, inventory)
     if not any(one.check == "install" and one.level == "fail" for one in found):
         # In a copy they would speak of the original's processes.
         found += _guarded(_orphans, app, inventory, world)
         found += _guarded(_shim, app)
-    return found
+    return _once(found)
+
+
+def _once(found: list[Checked]) -> list[Checked]:
+    """Leave out what is said of a deployment or a run because the shim answers nobody: that is said of the shim."""
+    silent = [one.what for one in found if (one.check, one.level) == ("shim", "fail")]
+
+    def is_said(one: Checked) -> bool:
+        why = one.what.partition(": ")[2]
+        of_runs = one.level == "fail" and one.check in ("records", "runs")
+        return of_runs and bool(why) and any(what.endswith(why) for what in silent)
+
+    return [one for one in found if not is_said(one)]
 
 
 def _guarded(check: Callable[..., Iterator[Checked]], *facts: object) -> list[Checked]:
@@ -92,118 +83,6 @@ def _failed(name: str, error: OSError | HaymakerError) -> Checked:
     told = error if isinstance(error, HaymakerError) else platform_error(error, "look at it", error.filename or "")
     where = f"{told.where}: " if told.where else ""
     return Checked(name, "fail", f"{where}{told.what}", told.fix or "mend this first")
-
-
-# ---- the host ---------------------------------------------------------------------------------------------
-
-
-def _home(app: App) -> Iterator[Checked]:
-    try:
-        found = app.home.stat()
-    except FileNotFoundError:
-        yield Checked("home", "ok", f"{app.home} does not exist yet; the first apply makes it")
-        return
-    except OSError as error:
-        yield Checked("home", "fail", f"{app.home} cannot be looked at: {error.strerror}. {_NOT_LOOKED}",
-                      f"let this user (uid {os.geteuid()}) into the folders above it, or {_OWN_HOME}")  # fmt: skip
-        return
-    mode = stat.S_IMODE(found.st_mode)
-    if not stat.S_ISDIR(found.st_mode):
-        yield Checked("home", "fail", f"{app.home} is no folder", "move it away, or set HAYMAKER_HOME elsewhere")
-    elif _is_closed(app.home):
-        whose, fix = f"mode {mode:04o}", f"chmod u+rwx {app.home}, or {_OWN_HOME}"
-        if found.st_uid != os.geteuid():
-            whose, fix = f"user {found.st_uid}'s", f"run haymaker as user {found.st_uid}, or {_OWN_HOME}"
-        closed = f"{app.home} is closed to this user (uid {os.geteuid()}): it is {whose}"
-        yield Checked("home", "fail", f"{closed}. {_NOT_LOOKED}", fix)
-    elif not os.access(app.home, os.W_OK):
-        if os.statvfs(app.home).f_flag & os.ST_RDONLY:
-            told, fix = "cannot be written: its filesystem is read-only", f"mount it writable, or {_OWN_HOME} elsewhere"
-        else:
-            told, fix = "cannot be written", f"chmod u+rwx {app.home}, or chown it"
-        yield Checked("home", "fail", f"{app.home} {told}", fix)
-    elif found.st_uid != os.geteuid():
-        yield Checked("home", "warn", f"{app.home} belongs to another user (uid {found.st_uid})",
-                      "run haymaker as that user, or set HAYMAKER_HOME")  # fmt: skip
-    elif mode & 0o077:
-        yield Checked("home", "warn", f"{app.home} is open to others (mode {mode:04o})", f"chmod 700 {app.home}")
-    else:
-        yield Checked("home", "ok", f"{app.home} (mode {mode:04o})")
-
-
-def _is_closed(home: Path) -> bool:
-    """Tell whether this user cannot look into the home; one that is not there yet is open."""
-    try:
-        home.stat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return not os.access(home, os.R_OK | os.X_OK)
-
-
-def _disk(app: App) -> Iterator[Checked]:
-    folder = app.home
-    while not os.path.exists(folder):  # also where a folder above it is closed
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    shown = f"{free / 1024**3:.1f} GiB free on the disk of {folder}"
-    space = os.statvfs(folder)
-    if free < TOO_LITTLE_BYTES or (space.f_files and not space.f_favail):
-        yield Checked("disk", "fail", shown, "free some space: records cannot be written without it")
-    elif free < LITTLE_BYTES:
-        yield Checked("disk", "warn", shown, "free some space, or lower the retention of artifacts")
-    else:
-        yield Checked("disk", "ok", shown)
-
-
-def _files(app: App) -> Iterator[Checked]:
-    del app
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < FEW_FILES:
-        yield Checked("open files", "warn", f"this user may have {soft} files open", f"ulimit -n {FEW_FILES}")
-    else:
-        yield Checked("open files", "ok", f"this user may have {soft} files open")
-
-
-def _python(app: App) -> Iterator[Checked]:
-    del app
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        yield Checked("python", "fail", f"{version} is too old", "install Python 3.11 or newer")
-    else:
-        yield Checked("python", "ok", version)
-
-
-def _git(app: App) -> Iterator[Checked]:
-    del app
-    try:
-        said = subprocess.run(
-            ["git", "--version"], capture_output=True, text=True, timeout=GIT_SECONDS, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        yield Checked("git", "warn", "git does not run here", "install git: plans against a revision need it")
-    else:
-        yield Checked("git", "ok", said)
-
-
-def _platform(app: App) -> Iterator[Checked]:
-    limits = ", ".join(sorted(app.engine.capabilities().limits)) or "none"
-    yield Checked("limits", "ok", f"run.limits that this host enforces: {limits}")
-    if sys.platform != "linux":
-        yield Checked("processes", "ok", f"{sys.platform}: processes are looked at through psutil")
-        return
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-        yield Checked("processes", "ok", "pidfds: a signal cannot hit a recycled pid")
-    except OSError:
-        yield Checked("processes", "warn", "this kernel has no pidfds; identity is checked right before each signal",
-                      "use Linux 5.3 or newer")  # fmt: skip
-
-
-# ---- haymaker's own records -------------------------------------------------------------------------------
 
 
 def _lock(app: App) -> Iterator[Checked]:
@@ -274,7 +153,7 @@ def _mend_run(app: App, key: str) -> str:
     return f"{mending(why, 'its process is known without it')}. Until then nothing is done about it"
 
 
-def _unowned(app: App, inventory: Inventory, _world: World) -> Iterator[Checked]:
+def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
     lone = {entry.id: entry.fleet for entry in find_unknown(app.home, inventory)}
     for found in find_unmanaged(app.home, inventory):
         fleet = lone.get(found.id)

@@ -7,6 +7,7 @@ What is remembered of a name: every run that ended, every deletion and renaming.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,8 @@ def read_history(home: Path, name: str) -> list[dict[str, Any]]:
     try:
         lines = _lines(path)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return []  # nothing was ever called so
         raise DoubtError(f"the history cannot be read: {error.strerror}", where=str(path)) from error
     # A pass that was killed after a line writes it again: the later one stands.
     return list({f"{line.get('event')} {line.get('key') or n}": line for n, line in enumerate(lines)}.values())

@@ -59,6 +59,10 @@ def load(path: Path, *, home: Path | None, strict: bool = False, write_cache: bo
     if not os.path.exists(path):
         raise ManifestError("there is no such folder or file", where=str(path), fix=_instead(str(path)))
     tree = WorkTree(path)
+    try:
+        tree.root.encode()
+    except UnicodeEncodeError:
+        raise ManifestError("the path of this folder is not UTF-8", where=tree.root, fix="rename the folder") from None
     started_ns = time.time_ns()
     cache = cache_path(home, tree) if home is not None else None
     kept = load_cache(cache, tree) if cache is not None else Folder()

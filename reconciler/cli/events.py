@@ -30,7 +30,7 @@ def run(*, name: str | None, lines: int, since: str | None, output: str, follow:
 
 def print_events(app: App, *, name: str | None, lines: int, after: float, follow: bool, output: str) -> None:
     """Print the last events, of one deployment or of all, and with `follow` those that come."""
-    wanted = _name(app, name) if name else None
+    wanted = _name(app, name) if name is not None else None
     position = _end(app) if follow else None
     found: list[dict[str, Any]] = []
     for record in read_backwards(app.home / "journal"):

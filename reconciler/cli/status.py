@@ -28,14 +28,14 @@ _WORST = (1, 3, 2, 0)
 
 def run(*, name: str | None, selector: str, edits: bool, output: str, watch: bool, exit_status: bool) -> int:
     gc.disable()  # a look ends before garbage matters
-    if name and selector:
+    if name is not None and selector:
         from agent_haymaker.errors import UsageError
 
         raise UsageError("a name and a selector are both given", fix="leave out one of them")
     app = App()
 
     def look() -> list[Found]:
-        return [find_one(app, name)] if name else find_all(app, selector=selector, edits=edits)
+        return [find_one(app, name)] if name is not None else find_all(app, selector=selector, edits=edits)
 
     if watch:
         return _watch(app, look, output, selector, one=name is not None)

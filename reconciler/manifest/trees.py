@@ -160,6 +160,9 @@ class WorkTree:
             name = entry.name
             if name.startswith("."):
                 continue
+            if not name.isascii() and not _is_text(name) and (_is_folder(entry) or name.endswith((".yaml", ".yml"))):
+                listing.flaws.append(Flaw("its name is not UTF-8", "rename it", prefix + name, unreadable=True))
+                continue
             if name.endswith((".yaml", ".yml")) and not _is_folder(entry):
                 if name == self.only:
                     pass  # asked for by name
@@ -203,6 +206,8 @@ class WorkTree:
         try:
             with os.scandir(folder) as entries:
                 shown = [entry for entry in entries if not entry.name.startswith(".")]
+                if not all(_is_text(entry.name) for entry in shown):
+                    raise Unreadable("a name in this folder is not UTF-8", "rename what has it")
                 folders = [entry.name + "/" for entry in shown if entry.is_dir(follow_symlinks=False)]
                 return sorted([*folders, *(entry.name for entry in shown if entry.is_file())]), stamp
         except (FileNotFoundError, NotADirectoryError):
@@ -258,6 +263,15 @@ def _identity(path: str) -> tuple[int, int]:
         return (os.stat(path).st_ino, 0)
     except OSError:
         return (-1, -1)
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name is UTF-8: no record could hold another."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cannot(path: str, what: str, error: OSError) -> Flaw:

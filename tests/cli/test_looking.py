@@ -234,6 +234,8 @@ def test_a_name_that_nobody_knows_is_answered_with_the_nearest(shop: Cli) -> Non
         answered = shop(command, "keepr")
         assert answered.code == 1
         assert "did you mean keeper?" in answered.err
+    for nobody in ("", "x" * 300):  # as an unset variable leaves it, and longer than a file's name can be
+        assert f"no deployment has the name or id '{nobody}'" in shop("status", nobody).err
 
 
 @pytest.mark.parametrize("line", ["logs keeper -n 1000", "logs -f keeper", "explain deployment.spec", "schema fleet"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
+
+from agent_haymaker.testing import eventually
 
 BROKEN = {
     "empty": lambda path: path.write_bytes(b""),
@@ -77,6 +81,20 @@ def test_an_inventory_that_is_lost_with_its_journal_is_made_again_from_the_state
     world.settle()
     world.check_exactly("web")
     assert world.starts("job") == 1
+
+
+def test_a_shim_that_answers_nobody_is_named_once(world):
+    world.declare("web")
+    world.declare("mail")
+    world.apply()
+    os.kill(world.shim, signal.SIGSTOP)
+    os.kill(world.one("web").pid, signal.SIGKILL)
+    told = world.run("doctor")
+    os.kill(world.shim, signal.SIGCONT)
+    assert [line.split()[:2] for line in told.out.splitlines() if line.startswith("fail")] == [["fail", "shim"]]
+    eventually(lambda: world.run("doctor").code == 0)
+    world.settle()
+    world.check_exactly("web", "mail")
 
 
 def test_a_state_record_of_another_home_is_not_taken_over(world, tmp_path):

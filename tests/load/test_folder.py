@@ -128,6 +128,18 @@ def test_a_file_that_is_no_text_is_refused(fleet: Fleet, content: bytes, what: s
     assert not loaded.complete
 
 
+@pytest.mark.parametrize("path", [b"caf\xe9.yaml", b"caf\xe9/mailer.yaml"])
+def test_a_name_that_no_record_could_hold_is_refused(fleet: Fleet, path: bytes) -> None:
+    fleet.deploy("mailer")
+    fleet.deploy("other", path=os.fsdecode(path))
+    loaded = fleet.load()
+    assert [problem.what for problem in loaded.problems] == ["its name is not UTF-8"]
+    assert list(loaded.desired) == ["mailer"]
+    assert not loaded.complete
+    with pytest.raises(ManifestError, match="path of this folder is not UTF-8"):
+        load(fleet.folder.rename(fleet.folder.with_name(os.fsdecode(b"caf\xe9"))), home=None)
+
+
 def test_the_order_and_the_division_of_files_do_not_matter(tmp_path: Path) -> None:
     documents = [
         f"apiVersion: haymaker/v1\nkind: Deployment\nmetadata: {{name: a-{i}}}\nspec:\n  workload: sleeper\n"
