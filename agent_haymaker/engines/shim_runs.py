@@ -189,15 +189,19 @@ class Runs:
                 strays = children - self._by_pid.keys()
                 new = strays - self._strays
                 self._strays = strays
-                # One of an earlier look may belong to these runs too.
-                return bool(new) or any(processes.run_id_of(pid) in self._keys(runs) for pid in strays)
+                # One of an earlier look, at the end of another run, may belong to these.
+                return bool(new) or any(self._may_be_of(pid, runs) for pid in strays)
             except OSError:
                 self.adopts = False
         return True
 
     @staticmethod
-    def _keys(runs: list[Run]) -> set[str | None]:
-        return {run.key for run in runs}
+    def _may_be_of(stray: int, runs: list[Run]) -> bool:
+        """Tell whether a stray carries the id of one of these runs, or none at all and works in the place of one."""
+        run_id = processes.run_id_of(stray, until=processes.soon())
+        if run_id is not None:
+            return any(run.key == run_id for run in runs)
+        return any(_works_in(stray, run.cwd) for run in runs)
 
     def _sweep(self, runs: list[Run], *, just_reaped: bool = False) -> None:
         """End what is left of trees whose leaders have ended; finish those of which nothing is."""
@@ -241,12 +245,8 @@ class Runs:
         nameless = [pid for pid in self._strays if pid in snapshot.rows and pid not in snapshot.run_ids]
         if not nameless or any(other.cwd == run.cwd for other in self.by_key.values() if other is not run):
             return []
-        found = []
-        for pid in nameless:
-            places = processes.places_of(pid) or ()
-            if any(place == run.cwd or place.startswith(f"{run.cwd}/") for place in places):
-                found.append(ProcessId(pid, snapshot.rows[pid].started, run.leader.boot))
-        return found
+        boot = run.leader.boot
+        return [ProcessId(pid, snapshot.rows[pid].started, boot) for pid in nameless if _works_in(pid, run.cwd)]
 
     def _stray_grace(self, run: Run) -> float:
         """Whoever stops a run has told its grace, which is the tree's; else children get a short one."""
@@ -328,3 +328,7 @@ class Runs:
             run.reason = run.reason or self._late
             run.deadline = now + (0.2 if kill else run.grace)
             self._signal(snapshot.members(run.key, run.leader), kill=kill)
+
+
+def _works_in(pid: int, folder: str) -> bool:
+    return any(place == folder or place.startswith(f"{folder}/") for place in processes.places_of(pid) or ())

@@ -126,10 +126,7 @@ def test_children_left_by_a_leader_that_ended_are_ended_before_the_run_is(world)
 def test_a_child_that_cleared_its_environment_and_left_the_session_does_not_outlive_its_run(world):
     until_told = "while [ ! -e go ]; do sleep 0.02; done"
     handle = world.shell(f"setsid env -i sleep 1000 & echo $!; {until_told}; exit 4").handle
-    pid = int(eventually(lambda: world.log(handle)))
-    eventually(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0])  # so env is behind it
-    child = processes.identify(pid)
-    world.strangers.append(pid)
+    child = nameless_sleep(world, handle)
     (world.home / "agents" / "agent-1" / "go").touch()
     seen = world.wait(handle)
     assert (seen.state, seen.exit.code) == (RunState.FAILED, 4)
@@ -137,13 +134,24 @@ def test_a_child_that_cleared_its_environment_and_left_the_session_does_not_outl
     world.strangers.clear()
 
 
-def test_the_end_of_one_run_leaves_the_daemons_of_another_alone(world):
-    daemon = "(setsid env -i sleep 1000 & echo $!) ; sleep 1000"
+def test_the_end_of_one_run_leaves_the_daemons_of_another_alone_which_end_with_their_own(world):
+    daemon = "(setsid env -i sleep 1000 & echo $!) ; while [ ! -e go ]; do sleep 0.02; done"
     other = world.shell(daemon, workspace="other").handle
-    child = int(eventually(lambda: world.log(other)))
-    world.strangers.append(child)
+    child = nameless_sleep(world, other)
     assert world.wait(world.shell("setsid sleep 1000 & sleep 0.1; exit 4").handle).exit.code == 4
-    assert processes.identify(child)
+    assert processes.is_alive(child)
+    (world.home / "agents" / "other" / "go").touch()
+    assert world.wait(other).state is RunState.SUCCEEDED
+    assert not processes.is_alive(child)
+    world.strangers.clear()
+
+
+def nameless_sleep(world, handle):
+    """The `env -i sleep` whose pid a run has told in its log, once it is one."""
+    pid = int(eventually(lambda: world.log(handle)))
+    eventually(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0])
+    world.strangers.append(pid)
+    return processes.identify(pid)
 
 
 def test_while_children_are_being_ended_the_run_counts_as_live(world):
