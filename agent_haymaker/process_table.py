@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from agent_haymaker.processes import ProcessId, Row, boot_id, identify, look, run_id_of, send_signal, soon
+from agent_haymaker.processes import ProcessId, Row, boot_id, identify, look, pids, run_id_of, send_signal, soon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def take_snapshot() -> Snapshot:
     seen: set[int] = set()
     unsure: list[int] = []
     for _ in range(_MOST_LISTINGS):
-        new = [pid for pid in _pids() if pid not in seen]
+        new = [pid for pid in pids() if pid not in seen]
         if not new:
             break
         seen.update(new)
@@ -123,7 +123,7 @@ def hunt(run_id: str, signum: int) -> None:
     """
     seen = {os.getpid()}
     for _ in range(_MOST_LISTINGS):
-        new = sorted((pid for pid in _pids() if pid not in seen), reverse=True)
+        new = sorted((pid for pid in pids() if pid not in seen), reverse=True)
         if not new:
             return
         seen.update(new)
@@ -131,11 +131,3 @@ def hunt(run_id: str, signum: int) -> None:
             process = identify(pid)
             if process is not None and run_id_of(pid) == run_id:
                 send_signal(process, signum)
-
-
-def _pids() -> Iterable[int]:
-    if _LINUX:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    import psutil
-
-    return psutil.pids()

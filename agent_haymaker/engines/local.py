@@ -91,9 +91,14 @@ class LocalEngine:
         return seen
 
     def are_there(self, handles: Sequence[Handle]) -> list[bool]:
-        """As the port says: 6 µs for each. Where this host cannot be looked at, their ends stand."""
-        named = [process_of(handle) for handle in handles]
+        """As the port says: less than 1 µs for each. Where this host cannot be looked at, their ends stand."""
         try:
+            taken = processes.pids()
+            pids = [handle.token.get("pid") for handle in handles]
+            named = [
+                process_of(handle) if isinstance(pid, int) and pid in taken else None
+                for pid, handle in zip(pids, handles, strict=True)
+            ]
             alive = iter(processes.are_alive([process for process in named if process is not None]))
         except OSError:
             return [False] * len(handles)
