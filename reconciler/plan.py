@@ -103,10 +103,12 @@ def _plan_pair(draft: Draft, want: Desired, seen: Observed | None, after: tuple[
     _plan_finding(draft, want, seen, found, after)
     # What holds a run back holds none of what needs no run: above all the end of a protection.
     if seen is not None and found.verdict not in (Verdict.UNKNOWN, Verdict.CONFLICTED, Verdict.SUSPENDED):
-        acts = any(a.name == want.name and a.verb not in (Verb.RECORD, Verb.RENAME) for a in draft.actions)
+        own = [a for a in draft.actions if a.name == want.name]
+        acts = any(a.verb not in (Verb.RECORD, Verb.RENAME) for a in own)
         if not acts and differs_in_place(want, seen):
             reason, changes = what_differs(want, seen, IN_PLACE), changes_of(want, seen, anew=False)
-            draft.add(Verb.UPDATE, want.name, reason, after=after, changes=changes)
+            # Of two that act on one deployment at once, the one would undo what the other has written.
+            draft.add(Verb.UPDATE, want.name, reason, after=tuple(a.number for a in own), changes=changes)
 
 
 def _plan_finding(draft: Draft, want: Desired, seen: Observed | None, found: Finding, after: tuple[int, ...]) -> None:

@@ -186,6 +186,19 @@ def test_no_name_ever_has_two_live_runs(want, seen):
             live.add(action.name)
 
 
+@given(wants(), worlds())
+@settings(max_examples=120)
+def test_whatever_acts_on_a_deployment_waits_for_what_acts_on_it_before(want, seen):
+    """At once, each would write over what the other has put on record."""
+    waits: dict[int, set[int]] = {}
+    last: dict[str, int] = {}
+    for action in decide(want, seen).actions:
+        waits[action.number] = set(action.after).union(*(waits[number] for number in action.after))
+        for name in {action.name, action.old_name} & last.keys():
+            assert last[name] in waits[action.number], action
+        last |= dict.fromkeys({action.name, action.old_name} - {"", None}, action.number)
+
+
 @given(wants(), worlds(), st.randoms(use_true_random=False))
 @settings(max_examples=80)
 def test_the_order_of_the_input_does_not_matter(want, seen, rng: random.Random):
