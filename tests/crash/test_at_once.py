@@ -69,6 +69,7 @@ def test_an_apply_during_a_delete_is_refused_and_the_delete_ends_everything(worl
     world.check_exactly("web")
 
 
+@pytest.mark.slow
 def test_a_lock_whose_holder_was_killed_is_free_at_once(world):
     world.declare("web", "deaf", run={"terminationGracePeriod": "3s"})
     world.apply()

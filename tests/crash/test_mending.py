@@ -63,6 +63,7 @@ def test_what_doctor_says_of_a_record_that_cannot_be_read_mends_it(world, record
         assert {agent.pid for agent in world.everybody()} == before
 
 
+@pytest.mark.slow
 def test_an_inventory_that_is_lost_with_its_journal_is_made_again_from_the_state_records(world):
     world.declare("web")
     world.declare("old", labels={"team": "a"})
@@ -83,6 +84,7 @@ def test_an_inventory_that_is_lost_with_its_journal_is_made_again_from_the_state
     assert world.starts("job") == 1
 
 
+@pytest.mark.slow
 def test_a_shim_that_answers_nobody_is_named_once(world):
     world.declare("web")
     world.declare("mail")

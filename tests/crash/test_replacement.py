@@ -26,13 +26,14 @@ def close_workspaces(world):
     (world.home / "agents").chmod(0o500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
         (make_missing, "'no-such-tool' is not on the agent's PATH"),
-        pytest.param(want_a_secret, "the command false, which failed", marks=pytest.mark.slow),
+        (want_a_secret, "the command false, which failed"),
         (close_claims, "engines/local/runs: Permission denied"),
-        pytest.param(close_workspaces, "agents: Permission denied", marks=pytest.mark.slow),
+        (close_workspaces, "agents: Permission denied"),
     ],
 )
 def test_what_cannot_start_does_not_stop_what_runs(world, harm, told):

@@ -91,6 +91,7 @@ def test_what_failed_of_a_goal_is_told_with_the_place_where_its_author_finds_it(
     assert 'File "block.yaml", line 13, in <module>\n    assert 1 == 2, "dusty"\n' in world.run("logs", "block").out
 
 
+@pytest.mark.slow
 def test_what_failed_is_told_once_in_a_line(world):
     named = {"name": "file", "file": {"path": "none"}}
     world.task("job", "goal-agent", goal={"inline": DUSTY.format(step="true")})

@@ -374,6 +374,7 @@ def test_a_command_that_cannot_be_started_is_seen_before_a_start(world, program,
     assert f"{what} ({at})" in world.run("status", "web").out
 
 
+@pytest.mark.slow
 def test_a_value_that_is_not_to_be_had_holds_back_that_deployment_alone(world):
     env = [{"name": "TOKEN", "valueFrom": {"env": "NOT_SET_HERE"}}, {"name": "KEY", "valueFrom": {"file": "key"}}]
     path = world.declare("web", env=env)
@@ -513,6 +514,7 @@ def test_what_a_fleet_deployed_under_another_name_can_be_deleted_as_the_message_
     assert world.run("delete", "-f", str(other), "--yes").code == 0
 
 
+@pytest.mark.slow
 def test_deleting_one_file_is_about_that_file_alone(world):
     world.declare("web", protect=True)
     world.declare("mail")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent_haymaker.testing import eventually
 
 GOAL = """# Learn
@@ -28,6 +30,7 @@ spec: {workload: goal-agent, goal: {file: goal.md}, config: {enable_memory: true
 """
 
 
+@pytest.mark.slow
 def test_memory_outlives_a_generation_and_goes_with_its_deployment(world):
     world.write("goal.md", GOAL)
     world.write("learner.yaml", MANIFEST)
