@@ -8,14 +8,13 @@ Looks only.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from agent_haymaker.errors import DoubtError
+from agent_haymaker.errors import DoubtError, PlatformError
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import replace
 from agent_haymaker.records import read_record
-from reconciler.records import stamped_entry
+from reconciler.records import record_ids, stamped_entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,17 +46,13 @@ def find_adopted(home: Path, inventory: Inventory, fleet: str) -> dict[str, Entr
 
 def find_unknown(home: Path, inventory: Inventory) -> list[Entry]:
     """Give every entry, of any fleet, that only its state record knows."""
-    known = {entry.id for entry in inventory.entries.values()}
-    known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
-    entries = [_entry_of(home, deployment_id) for deployment_id in _ids(home) if deployment_id not in known]
-    return [entry for entry in entries if entry is not None]
-
-
-def _ids(home: Path) -> list[str]:
+    known = inventory.known_ids()
     try:
-        return [name[:-5] for name in os.listdir(home / "state") if name.endswith(".json") and name[0] != "."]
-    except OSError:
+        ids = record_ids(home)
+    except PlatformError:
         return []  # `observe` says so
+    entries = [_entry_of(home, deployment_id) for deployment_id in ids if deployment_id not in known]
+    return [entry for entry in entries if entry is not None]
 
 
 def _entry_of(home: Path, deployment_id: str) -> Entry | None:

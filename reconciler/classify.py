@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.model.desired import RESTARTED_AT
 from reconciler.model.finding import Finding, Verdict
 from reconciler.model.observed import RunPhase, short
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.observed import Observed
 
-RESTARTED_AT = "haymaker/restartedAt"
 IN_PLACE = "the manifest changed in fields that need no restart"
 LOOK_AT_USAGE = 5.0  # seconds until a run that has a budget is worth another look
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from agent_haymaker.engines import Handle, RunState
 from agent_haymaker.installation import find_install_id
 from agent_haymaker.lean import replace
-from reconciler.digest import RESTARTED_AT
 from reconciler.inventory import applied
+from reconciler.model.desired import RESTARTED_AT
 from reconciler.model.observed import RunPhase
 from reconciler.model.plan import Verb
 

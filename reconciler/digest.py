@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest.units import format_duration, format_size
+from reconciler.model.desired import RESTARTED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from reconciler.model.observed import Observed
 
 DIGEST_VERSION = "1"
-RESTARTED_AT = "haymaker/restartedAt"
 
 _DURATIONS = frozenset({
     "run.timeout", "run.progressDeadline", "run.terminationGracePeriod", "run.backoff.duration",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.app import App
-    from reconciler.inventory import Inventory
+    from reconciler.inventory import Entry, Inventory
     from reconciler.observe import World
 
 DRAFT_SECONDS = 600
@@ -52,10 +52,11 @@ def examine(app: App) -> list[Checked]:
     except OSError as error:
         return [*found, _failed("states", error)]
     found += _guarded(_states, app, inventory, world)
-    found += _guarded(_unowned, app, inventory)
+    unknown = find_unknown(app.home, inventory)
+    found += _guarded(_unowned, app, inventory, unknown)
     if not any(one.check == "install" and one.level == "fail" for one in found):
         # In a copy they would speak of the original's processes.
-        found += _guarded(_orphans, app, inventory, world)
+        found += _guarded(_orphans, app, inventory, world, unknown)
         found += _guarded(_shim, app)
     return _once(found)
 
@@ -153,8 +154,8 @@ def _mend_run(app: App, key: str) -> str:
     return f"{mending(why, 'its process is known without it')}. Until then nothing is done about it"
 
 
-def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
-    lone = {entry.id: entry.fleet for entry in find_unknown(app.home, inventory)}
+def _unowned(app: App, inventory: Inventory, unknown: list[Entry]) -> Iterator[Checked]:
+    lone = {entry.id: entry.fleet for entry in unknown}
     for found in find_unmanaged(app.home, inventory):
         fleet = lone.get(found.id)
         if fleet in inventory.doubts:
@@ -165,10 +166,10 @@ def _unowned(app: App, inventory: Inventory) -> Iterator[Checked]:
                       f"{fix}; move it away if nothing of it is needed")  # fmt: skip
 
 
-def _orphans(app: App, inventory: Inventory, world: World) -> Iterator[Checked]:
+def _orphans(app: App, inventory: Inventory, world: World, unknown: list[Entry]) -> Iterator[Checked]:
     told = {run.key for name, seen in world.seen.items() if seen.doubt and (run := world.entries[name].run) is not None}
     told |= {seen.handle.key for fleet in inventory.doubts for seen in app.engine.list(fleet)}
-    told |= {entry.run.key for entry in find_unknown(app.home, inventory) if entry.run is not None}
+    told |= {entry.run.key for entry in unknown if entry.run is not None}
     runs = [entry.run for entry in inventory.entries.values() if entry.run is not None]
     known = {run.key for run in runs if not run.recorded or run.handle is not None}
     over = {run.key for run in runs if run.recorded}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from agent_haymaker.engines import RunState
 from agent_haymaker.lean import replace
-from reconciler.digest import RESTARTED_AT
 from reconciler.inventory import OVERRUN, desired_json, failed_checks
+from reconciler.model.desired import RESTARTED_AT
 
 if TYPE_CHECKING:
     from agent_haymaker.engines import Observation

@@ -190,6 +190,11 @@ class Inventory:
         """Give what is known of a fleet: nothing but its name, of one that nobody applied."""
         return self.fleets.get(name) or FleetRecord(name)
 
+    def known_ids(self) -> set[str]:
+        """Give the id of every deployment that it holds, or that a pass is about to make."""
+        begun = {intent.entry.id for intent in self.intents.values() if intent.entry is not None}
+        return begun | {entry.id for entry in self.entries.values()}
+
     def by_name_or_id(self, wanted: str) -> Entry | None:
         entry = self.entries.get(wanted)
         if entry is not None:

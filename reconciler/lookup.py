@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.errors import DeploymentNotFoundError, DoubtError
 from agent_haymaker.lean import dataclass, replace
-from agent_haymaker.records import open_regular, platform_error, read_record
+from agent_haymaker.records import open_regular, read_record
 from reconciler.model.observed import RunPhase
 from reconciler.observe import observe, observe_one
-from reconciler.records import stamped_entry, status_of
+from reconciler.records import record_ids, stamped_entry, status_of
 from reconciler.resting import find_refused, find_stuck_among, rests, with_dependencies
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def find_all(app: App, *, selector: str = "", edits: bool = False) -> list[Found
 
 def known_names(home: Path) -> list[str]:
     """Give the names that state records tell, cheaply: for completion and suggestions."""
-    return sorted({_name_of(deployment_id) for deployment_id in _ids(home)})
+    return sorted({_name_of(deployment_id) for deployment_id in record_ids(home)})
 
 
 def not_found(home: Path, wanted: str, others: Iterable[str] = ()) -> DeploymentNotFoundError:
@@ -108,7 +108,7 @@ def not_found(home: Path, wanted: str, others: Iterable[str] = ()) -> Deployment
         return DeploymentNotFoundError(f"{wanted} {fate(gone)}", fix=fix)
     from difflib import get_close_matches
 
-    known = {*known_names(home), *_ids(home), *others}
+    known = {*known_names(home), *record_ids(home), *others}
     near = get_close_matches(wanted, sorted(known), 3, 0.6)
     fix = f"did you mean {' or '.join(near)}?" if near else "`haymaker list` shows what there is"
     return DeploymentNotFoundError(f"no deployment has the name or id {wanted!r}", fix=fix)
@@ -133,7 +133,7 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
     """Give the deployment from its own state record, or None where that would not be the whole truth."""
     if not wanted or "/" in wanted or wanted.startswith("."):
         return None
-    ids = _ids(app.home)
+    ids = record_ids(app.home)
     named = [i for i in ids if i.startswith(wanted) and _name_of(i) == wanted]
     chosen = named or [i for i in ids if i == wanted]
     if len(chosen) != 1:
@@ -154,15 +154,6 @@ def _find_quickly(app: App, wanted: str) -> Found | None:
         return None  # what it costs may be a matter of its fleet's prices
     found = _found(entry, _with_overrun(app, entry, seen, {}), workload=str(record.get("workload_name", "")))
     return _with_edits(app.home, found, record)
-
-
-def _ids(home: Path) -> list[str]:
-    try:
-        return [file[:-5] for file in os.listdir(home / "state") if file.endswith(".json") and file[0] != "."]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise platform_error(error, "read the state records", home / "state") from error
 
 
 def _name_of(deployment_id: str) -> str:
@@ -264,9 +255,8 @@ def find_thoroughly(app: App, wanted: str) -> Found:
 
 def find_unmanaged(home: Path, inventory: Inventory) -> Iterator[Found]:
     """Give the state records that no inventory knows."""
-    known = {entry.id for entry in inventory.entries.values()}
-    known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
-    for deployment_id in sorted(_ids(home)):
+    known = inventory.known_ids()
+    for deployment_id in sorted(record_ids(home)):
         if deployment_id in known:
             continue
         file = f"state/{deployment_id}.json"

@@ -315,8 +315,7 @@ def find_unowned(home: Path, inventory: Inventory, names: Iterable[str]) -> dict
 
     Such a record may belong to a live agent whose inventory was lost; to create a second one would be wrong.
     """
-    known = {entry.id for entry in inventory.entries.values()}
-    known |= {intent.entry.id for intent in inventory.intents.values() if intent.entry is not None}
+    known = inventory.known_ids()
     wanted = set(names)
     unowned: dict[str, str] = {}
     for file in _state_records(home):

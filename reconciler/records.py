@@ -8,6 +8,7 @@ The state record of a deployment, as the seed's tools and other people's workloa
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from agent_haymaker.engines import Handle
@@ -49,6 +50,21 @@ def status_of(entry: Entry) -> tuple[str, str]:
 
 def state_path(home: Path, deployment_id: str) -> Path:
     return home / "state" / f"{deployment_id}.json"
+
+
+def record_ids(home: Path) -> list[str]:
+    """
+    Give the id of every deployment that has a state record, in no order.
+
+    Raises:
+        PlatformError: the folder cannot be read.
+    """
+    try:
+        return [file[:-5] for file in os.listdir(home / "state") if file.endswith(".json") and file[0] != "."]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise platform_error(error, "read the state records", home / "state") from error
 
 
 def state_record(

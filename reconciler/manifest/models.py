@@ -31,6 +31,7 @@ from reconciler.manifest.fields import (
     no_twins,
     schema_or_path,
 )
+from reconciler.model.desired import RESTARTED_AT
 
 
 class Metadata(Model):
@@ -50,7 +51,7 @@ class Metadata(Model):
     @model_validator(mode="after")
     def _nothing_reserved(self) -> Metadata:
         for key in (*self.labels, *self.annotations):
-            if key.startswith("haymaker/") and (key != "haymaker/restartedAt" or key in self.labels):
+            if key.startswith("haymaker/") and (key != RESTARTED_AT or key in self.labels):
                 raise Wrong(
                     f"the prefix haymaker/ is reserved, and {key!r} means nothing here", "use another prefix",
                     "labels" if key in self.labels else "annotations", key,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agent_haymaker.errors import ManifestError
 from agent_haymaker.goals.place import COPY, Place
 from agent_haymaker.goals.skills import BESIDE_A_GOAL, IN_A_WORKSPACE
-from reconciler.digest import RESTARTED_AT, TASK_PROGRESS_SECONDS, settings_digest, spec_digest
+from reconciler.digest import TASK_PROGRESS_SECONDS, settings_digest, spec_digest
 from reconciler.manifest.checkschemas import inline_schemas
 from reconciler.manifest.configschema import GOAL_KEY, check_config, fill_defaults, is_file, unmet
 from reconciler.manifest.defaults import merge, rebase
@@ -27,7 +27,7 @@ from reconciler.manifest.policy import check_budget, check_workload
 from reconciler.manifest.trees import Unreadable, is_inside
 from reconciler.manifest.validate import check_overlay, field_text
 from reconciler.manifest.workloads import installed_code, is_goal_agent
-from reconciler.model.desired import Backoff, Dependency, Desired, Recipe, Source
+from reconciler.model.desired import RESTARTED_AT, Backoff, Dependency, Desired, Recipe, Source
 from reconciler.values import KEYRING_FIX
 
 if TYPE_CHECKING:

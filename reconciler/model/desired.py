@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.lazyjson import Json
 
+RESTARTED_AT = "haymaker/restartedAt"  # the annotation whose new value asks for another run
 GRACE_SECONDS = 30.0  # what a run has to end in order, where no manifest is known to say it
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.classify import RESTARTED_AT
+from reconciler.model.desired import RESTARTED_AT
 from reconciler.model.finding import Verdict
 from reconciler.model.observed import RunPhase
 from reconciler.model.outcome import Outcome, OutcomeStatus
